@@ -1,0 +1,3 @@
+module ws-fpm
+
+go 1.26.0
