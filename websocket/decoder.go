@@ -1,0 +1,254 @@
+package websocket
+
+// maxEmptyFrames is the number of continuation frames without payload accepted
+// in one message. A fragment that carries bytes is paid for by maxMessage; one
+// that carries none could go on for ever.
+const maxEmptyFrames = 128
+
+// minBuffer is the least room, in bytes, made for a message that did not come
+// in one piece, unless its frame says that less will do.
+const minBuffer = 512
+
+// An event is what a run of bytes amounted to: a whole message (Text, Binary)
+// or a control frame (opPing, opPong, opClose). The zero event is none.
+type event struct {
+	op      Opcode
+	payload []byte // good until the next call of next
+}
+
+// A decoder turns the bytes a client sends into events (RFC 6455, section 5).
+// Between messages it holds no buffer. Only maxMessage is to be set.
+type decoder struct {
+	maxMessage int64 // longest message accepted, in bytes
+
+	phase   decoderPhase
+	headLen uint8
+	head    [maxHeader]byte // head[:headLen] is a header not yet complete
+
+	// The frame being read.
+	op     Opcode
+	fin    bool
+	keyPos uint8
+	key    [4]byte
+	left   uint64 // bytes of its payload still to come
+	ctl    []byte // payload of a control frame that came in parts
+
+	// The message being read.
+	kind   Opcode // Text or Binary; opContinuation between messages
+	empty  uint8  // its continuation frames without payload
+	text   textCheck
+	msg    []byte // payload of a message that came in parts
+
+	err *ProtocolError // why phase is decoderFailed
+}
+
+// A decoderPhase says what the next byte belongs to.
+type decoderPhase uint8
+
+const (
+	decoderHeader  decoderPhase = iota // a header, or nothing yet
+	decoderPayload                     // the payload of a frame
+	decoderClosed                      // nothing: a close frame was the last
+	decoderFailed                      // nothing: the peer broke a rule
+)
+
+// next consumes bytes from the front of b, unmasking in place, and says how
+// many. It returns as soon as one event is complete; the zero event says that
+// all of b was consumed and more is needed.
+//
+// A payload is part of b where the frame lies in b as a whole, else a buffer
+// that next lets go.
+//
+// An error is a *ProtocolError, or nil. It is given with the first byte that
+// proves the fault, and again by each later call; then nothing is consumed.
+// After a close frame all bytes are consumed and none is looked at (section
+// 5.5.1). A close frame that breaks section 7.4 is an error.
+func (d *decoder) next(b []byte) (ev event, n int, err error) {
+	for {
+		switch d.phase {
+		case decoderHeader:
+			size, fault := d.readHeader(b[n:])
+			if fault != nil {
+				return event{}, 0, d.fail(fault)
+			}
+			n += size
+			if d.phase == decoderHeader {
+				return event{}, n, nil
+			}
+		case decoderPayload:
+			end := n + int(min(uint64(len(b)-n), d.left))
+			ev, fault := d.readPayload(b[n:end:end])
+			if fault != nil {
+				return event{}, 0, d.fail(fault)
+			}
+			n = end
+			if ev.op != opContinuation || d.phase == decoderPayload {
+				return ev, n, nil
+			}
+		case decoderClosed:
+			return event{}, len(b), nil
+		case decoderFailed:
+			return event{}, 0, d.err
+		default:
+			panic("BUG: unknown phase of a decoder")
+		}
+	}
+}
+
+// held returns the size, in bytes, of the buffers d holds now.
+func (d *decoder) held() int { return cap(d.msg) + cap(d.ctl) }
+
+// pending reports whether the peer owes the rest of a frame or of a message.
+func (d *decoder) pending() bool {
+	switch d.phase {
+	case decoderHeader:
+		return d.headLen > 0 || d.kind != opContinuation
+	case decoderPayload:
+		return true
+	case decoderClosed, decoderFailed:
+		return false
+	}
+	panic("BUG: unknown phase of a decoder")
+}
+
+// readHeader reads a header from the front of b and begins its frame. If b
+// ends before the header does, all of b is kept and the phase stays.
+func (d *decoder) readHeader(b []byte) (n int, fault *ProtocolError) {
+	head, kept := b, int(d.headLen)
+	if kept > 0 {
+		head = d.head[:kept+copy(d.head[kept:], b)]
+	}
+	if len(head) == 0 {
+		return 0, nil
+	}
+	if fault := d.checkTurn(Opcode(head[0] & 0xF)); fault != nil {
+		return 0, fault
+	}
+	h, size, fault := parseHeader(head)
+	if fault != nil {
+		return 0, fault
+	}
+	if size == 0 {
+		d.headLen = uint8(copy(d.head[:], head))
+		return len(b), nil // maxHeader bytes are always enough, so head has all of b
+	}
+	d.headLen = 0
+	return size - kept, d.begin(h)
+}
+
+// checkTurn says which rule of section 5.4 forbids a frame with op now.
+func (d *decoder) checkTurn(op Opcode) *ProtocolError {
+	inMessage := d.kind != opContinuation
+	switch {
+	case op == opContinuation && !inMessage:
+		return violation("continuation of nothing")
+	case (op == Text || op == Binary) && inMessage:
+		return violation("message inside a message")
+	}
+	return nil
+}
+
+// begin admits the frame of h and makes it the current one.
+func (d *decoder) begin(h header) *ProtocolError {
+	if !h.masked {
+		return violation("frame not masked") // section 5.1
+	}
+	if !h.op.control() {
+		if h.length > uint64(d.maxMessage)-uint64(len(d.msg)) {
+			return &ProtocolError{StatusTooBig, "message over the limit"}
+		}
+		switch {
+		case h.op != opContinuation:
+			d.kind, d.empty, d.text = h.op, 0, textCheck{}
+		case h.length == 0 && d.empty == maxEmptyFrames:
+			return &ProtocolError{StatusPolicy, "too many empty fragments"}
+		case h.length == 0:
+			d.empty++
+		}
+	}
+	d.op, d.fin, d.key, d.keyPos, d.left = h.op, h.fin, h.key, 0, h.length
+	d.phase = decoderPayload
+	return nil
+}
+
+// readPayload takes the next part of the current frame's payload.
+func (d *decoder) readPayload(part []byte) (event, *ProtocolError) {
+	d.keyPos = uint8(mask(part, d.key, int(d.keyPos)))
+	d.left -= uint64(len(part))
+	if d.left == 0 {
+		d.phase = decoderHeader
+	}
+	if d.op.control() {
+		return d.control(part)
+	}
+	return d.data(part)
+}
+
+// control takes part of a control frame.
+func (d *decoder) control(part []byte) (event, *ProtocolError) {
+	if d.left > 0 {
+		d.ctl = append(d.ctl, part...)
+		return event{}, nil
+	}
+	if d.ctl != nil {
+		part = append(d.ctl, part...)
+		d.ctl = nil
+	}
+	if d.op == opClose {
+		if _, _, fault := parseClose(part); fault != nil {
+			return event{}, fault
+		}
+		d.drop(decoderClosed)
+	}
+	return event{d.op, part}, nil
+}
+
+// data takes part of a message.
+func (d *decoder) data(part []byte) (event, *ProtocolError) {
+	last := d.fin && d.left == 0
+	if d.kind == Text {
+		if !d.text.add(part) {
+			return event{}, &ProtocolError{StatusInvalidData, "text is not UTF-8"}
+		}
+		if last && !d.text.complete() {
+			return event{}, &ProtocolError{StatusInvalidData, "text ends inside a character"}
+		}
+	}
+	if !last {
+		d.keep(part)
+		return event{}, nil
+	}
+	if d.msg != nil {
+		d.keep(part)
+		part = d.msg
+	}
+	ev := event{d.kind, part}
+	d.kind, d.msg = opContinuation, nil
+	return ev, nil
+}
+
+// keep adds part to the message. The buffer doubles with the bytes that came:
+// what a header claims bounds it, but never makes it grow.
+func (d *decoder) keep(part []byte) {
+	if need := len(d.msg) + len(part); need > cap(d.msg) {
+		most := uint64(d.maxMessage)
+		if d.fin {
+			most = uint64(need) + d.left
+		}
+		room := min(uint64(max(need, 2*cap(d.msg), minBuffer)), most)
+		d.msg = append(make([]byte, 0, room), d.msg...)
+	}
+	d.msg = append(d.msg, part...)
+}
+
+// fail makes fault the answer from now on.
+func (d *decoder) fail(fault *ProtocolError) error {
+	d.drop(decoderFailed)
+	d.err = fault
+	return fault
+}
+
+// drop ends the decoder's work in phase and lets its buffers go.
+func (d *decoder) drop(phase decoderPhase) {
+	d.phase, d.msg, d.ctl = phase, nil, nil
+}
