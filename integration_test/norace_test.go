@@ -1,0 +1,6 @@
+//go:build !race
+
+package integration_test
+
+// raced says that the race detector watches these tests.
+const raced = false

@@ -1,0 +1,2 @@
+<?php
+echo json_encode(["status" => "ok", "message" => "websocket test", "payload" => [$_REQUEST, $_SERVER]]);

@@ -1,0 +1,13 @@
+<?php
+// Ends its own worker by the signal the body names, maybe after some output.
+require __DIR__ . '/record.inc.php';
+[$signal, $when, $id] = explode(' ', file_get_contents('php://input'));
+record($id);
+if ($when === 'flushed') {
+    echo 'partial';
+    while (ob_get_level()) ob_end_flush();
+    flush();
+}
+if ($when === 'child') exec('sleep 2 >/dev/null 2>&1 &');
+posix_kill(getmypid(), (int) $signal);
+sleep(5);
