@@ -1,0 +1,47 @@
+package config
+
+import "strings"
+
+// An absent names what a later version will do. A file that asks for it is
+// refused, so that nobody relies on what would silently not happen.
+type absent struct {
+	section, key string // no key: the section as a whole
+	item         string // the value that is absent; empty: every one
+	problem      string
+}
+
+// notBuilt is the one list of what the parser knows and the program cannot do
+// yet.
+var notBuilt = []absent{
+	{"", "listen", "systemd", "systemd sockets are not available in this version"},
+	{"", "connections_per_address", "", "not available in this version"},
+	{"listen", "address", "systemd", "systemd sockets are not available in this version"},
+	{"listen", "tls_cert", "", "TLS is not available in this version"},
+	{"listen", "tls_key", "", "TLS is not available in this version"},
+	{"fastcgi", "max_streams", "", "streamed replies are not available in this version"},
+	{"fastcgi", "stream_timeout", "", "streamed replies are not available in this version"},
+	{"fastcgi", "max_stream", "", "streamed replies are not available in this version"},
+	{"route", "events", "connect", "want message: the connect event is not available in this version"},
+	{"route", "events", "disconnect", "want message: the disconnect event is not available in this version"},
+	{"route", "message_rate", "", "not available in this version"},
+	{"route", "compression", "on", "want off: compression is not available in this version"},
+	{"control", "", "", "the control API is not available in this version"},
+}
+
+// lacks says what of a setting is absent.
+func lacks(table []absent, section, key string, items []string) (problem string) {
+	for _, a := range table {
+		if a.section != section || a.key != key {
+			continue
+		}
+		if a.item == "" {
+			return a.problem
+		}
+		for _, item := range items {
+			if word, _, _ := strings.Cut(item, ":"); word == a.item {
+				return a.problem
+			}
+		}
+	}
+	return ""
+}
