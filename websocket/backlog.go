@@ -1,0 +1,115 @@
+package websocket
+
+import "bytes"
+
+// A backlog is what a socket has not taken yet, in the order in which it is
+// to go out. Pongs overtake, between two frames.
+type backlog struct {
+	cut     []byte // of the frame being written, what is left
+	cutOp   Opcode // of that frame
+	cutLast bool   // it ends a message
+	cutHeld int    // bytes that are let go with it
+	pongs   [][]byte
+	queue   []entry
+
+	size int // bytes not written, waiting pongs apart
+	held int // bytes of the buffers they are in
+}
+
+// An entry is some whole frames: all of a message, or one control frame.
+type entry struct {
+	b       []byte
+	held    int // bytes of the buffer that b is the rest of
+	message bool
+}
+
+// maxPongs is how many pongs wait for one socket; one more takes the place of
+// the newest. RFC 6455, section 5.5.3, asks for an answer to the latest ping
+// only, so a client that does not read cannot make us keep more.
+const maxPongs = 16
+
+func (l *backlog) push(b []byte, message bool) {
+	l.queue = append(l.queue, entry{b, len(b), message})
+	l.size += len(b)
+	l.held += len(b)
+}
+
+// pushCut queues what is left of b, whose first n bytes have been written, in
+// front of all else.
+func (l *backlog) pushCut(b []byte, n int, message bool) {
+	start, end := 0, nextFrame(b) // of the frame that byte n is in
+	for end <= n {
+		start, end = end, end+nextFrame(b[end:])
+	}
+	rest := bytes.Clone(b[n:])
+	l.size += len(rest)
+	l.held += len(rest)
+	l.cut, l.cutOp = rest[:end-n], frameOp(b[start:])
+	l.cutLast, l.cutHeld = message && end == len(b), 0
+	if end == len(b) {
+		l.cutHeld = len(rest)
+		return
+	}
+	l.queue = append([]entry{{rest[end-n:], len(rest), message}}, l.queue...)
+}
+
+func (l *backlog) pushPong(frame []byte) {
+	if len(l.pongs) == maxPongs {
+		l.pongs = l.pongs[:maxPongs-1]
+	}
+	l.pongs = append(l.pongs, frame)
+}
+
+// next returns the bytes to write now, which end where a frame ends; nil if
+// there are none.
+func (l *backlog) next() []byte {
+	switch {
+	case len(l.cut) > 0:
+	case len(l.pongs) > 0:
+		l.cut, l.cutOp = l.pongs[0], opPong
+		l.cutLast, l.cutHeld = false, len(l.pongs[0])
+		l.pongs = l.pongs[1:]
+		l.size += len(l.cut)
+		l.held += len(l.cut)
+	case len(l.queue) > 0:
+		e := &l.queue[0]
+		n := nextFrame(e.b)
+		l.cut, l.cutOp = e.b[:n], frameOp(e.b)
+		l.cutLast, l.cutHeld = false, 0
+		if e.b = e.b[n:]; len(e.b) == 0 {
+			l.cutLast, l.cutHeld = e.message, e.held
+			l.queue = l.queue[1:]
+		}
+	default:
+		return nil
+	}
+	return l.cut
+}
+
+// wrote takes note that the first n bytes of next's result were written. It
+// reports whether that was the rest of a frame, and of a message.
+func (l *backlog) wrote(n int) (frame, message bool) {
+	l.size -= n
+	l.cut = l.cut[n:]
+	if len(l.cut) > 0 {
+		return false, false
+	}
+	l.held -= l.cutHeld
+	return true, l.cutLast
+}
+
+// drop forgets all but the frame being written. It returns the number of
+// messages that will not go out, or not as a whole.
+func (l *backlog) drop() (messages int) {
+	for _, e := range l.queue {
+		if e.message {
+			messages++
+		}
+	}
+	l.queue, l.pongs = nil, nil
+	l.size, l.held, l.cutHeld = len(l.cut), len(l.cut), len(l.cut)
+	return messages
+}
+
+// frameOp is the opcode of the frame that b begins with.
+func frameOp(b []byte) Opcode { return Opcode(b[0] & 0xF) }

@@ -1,0 +1,54 @@
+package websocket
+
+import "sync"
+
+// A budget bounds the memory that the queues of all connections hold
+// together. Over it the connection that holds most has to go, for it is the
+// one whose going helps, and never one that holds little.
+type budget struct {
+	limit int64
+
+	mu    sync.Mutex // guards what follows
+	total int64
+	held  map[*Conn]int64 // of connections that hold anything
+}
+
+// charge adds n bytes, which may be negative, to what c holds. If the budget
+// is exceeded it returns the connection to shed, else nil.
+//
+// A connection that is being shed has no more to give: it is passed over
+// until it holds nothing.
+func (b *budget) charge(c *Conn, n int64) (victim *Conn) {
+	if n == 0 {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.total += n
+	// The parts of a connection charge independently, so that a sum may be
+	// below zero for a moment.
+	if held := b.held[c] + n; held != 0 {
+		b.held[c] = held
+	} else {
+		delete(b.held, c)
+	}
+	if n < 0 || b.total <= b.limit {
+		return nil
+	}
+	var most int64
+	for c, held := range b.held {
+		if held > most && !c.shed.Load() {
+			victim, most = c, held
+		}
+	}
+	if victim != nil {
+		victim.shed.Store(true)
+	}
+	return victim
+}
+
+func (b *budget) used() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.total
+}

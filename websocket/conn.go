@@ -1,0 +1,178 @@
+package websocket
+
+import (
+	"errors"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+)
+
+// A Handler is told what happens on one connection. Message, Fail and Ended
+// are called in that order of events, Message never twice at a time; Fail and
+// Shed may come from another goroutine while Message runs. None of them may
+// wait.
+type Handler interface {
+	// Message takes a whole message. The payload is lent until Message
+	// returns. Returning false pauses reading until Conn.Resume; what has
+	// been read already is kept.
+	Message(op Opcode, payload []byte) (more bool)
+
+	// Fail says that the client broke the protocol or took too long. What it
+	// sends from now on is not looked at. When the messages that came before
+	// are answered, the handler is to call Conn.Close with err.Code.
+	Fail(err *ProtocolError)
+
+	// Shed says that the queues of all connections hold too much and this
+	// one most: the handler is to forget the messages that wait. The
+	// connection is being closed with 1013.
+	Shed()
+
+	// Ended is the last call, made once, when the socket is gone.
+	Ended(how Closing)
+}
+
+// ErrClosed is returned for a message that cannot be sent any more.
+var ErrClosed = errors.New("websocket: connection closed")
+
+// ErrSlow is returned for the message that found the outbox full. The
+// connection is being closed with 1013.
+var ErrSlow = errors.New("websocket: client reads too slowly")
+
+// A Conn is the server side of one WebSocket connection. Its methods may be
+// called by several goroutines at once, but not under a lock that the handler
+// takes: Close and Resume may call the handler.
+type Conn struct {
+	server  *Server
+	loop    *loop
+	ticket  ticket
+	handler Handler
+	sock    socket
+	polled  bool // the loop's poller waits; otherwise a goroutine does
+
+	fragment int // bytes of payload in a frame, at most
+	outbox   int // bytes that may wait to be sent before a message is refused
+
+	reader  atomic.Uint32 // a readerState: who may touch what follows
+	dec     decoder
+	left    []byte // read but not decoded while paused
+	heldIn  int    // bytes of dec and left as charged to the budget
+	unarmed bool   // the poller does not watch the socket
+
+	// Clocks, in nanoseconds of Server.now. The sweeper reads them.
+	heard   atomic.Int64 // when the client last sent anything
+	begun   atomic.Int64 // when the unfinished message began; zero: none
+	closeBy atomic.Int64 // when patience ends; zero: we are not closing
+
+	failed atomic.Bool // nothing more is decoded
+	shed   atomic.Bool // chosen to be closed for the memory it holds
+	dead   atomic.Bool // the socket is closed
+
+	pinged int64 // when the sweeper sent a ping not answered yet; zero: none
+
+	mu           sync.Mutex // guards what follows
+	closing      closing
+	writing      bool     // somebody writes, and will take what is in backlog
+	broken       bool     // the socket takes no more
+	closeWritten bool     // the socket has our close frame
+	halfClosed   bool     // and the end of our stream
+	backlog      *backlog // what the socket has not taken; nil: nothing
+	heldOut      int      // bytes of backlog as charged to the budget
+}
+
+// Start begins to read. The bytes of early came with the handshake; they are
+// decoded on the caller's goroutine.
+func (c *Conn) Start(early []byte) {
+	defer c.rescueReader()
+	c.unarmed = true
+	if len(early) == 0 || c.feed(early) {
+		c.park()
+	}
+}
+
+// RemoteAddr is the address of the socket's other end.
+func (c *Conn) RemoteAddr() net.Addr { return c.sock.RemoteAddr() }
+
+// Handler is the handler given to NewConn.
+func (c *Conn) Handler() Handler { return c.handler }
+
+// Hold charges n bytes, which may be negative, that the handler keeps for
+// this connection to the memory that all queues share.
+func (c *Conn) Hold(n int) { c.charge(n) }
+
+// charge must not be called with c.mu held.
+func (c *Conn) charge(n int) {
+	if victim := c.server.budget.charge(c, int64(n)); victim != nil {
+		victim.shedLoad()
+	}
+}
+
+// shedLoad closes c because it holds more than any other.
+func (c *Conn) shedLoad() {
+	c.server.stats.shed.Add(1)
+	c.abort(StatusTryAgain, "overloaded", &c.server.stats.droppedShed)
+	c.handler.Shed()
+}
+
+// Kill cuts the connection without a closing handshake.
+func (c *Conn) Kill() {
+	c.dead.Store(true)
+	c.sock.Close() // wakes a goroutine that waits; epoll forgets the socket
+	c.endIfDead()
+}
+
+// endIfDead ends a connection whose socket is closed, unless its reader is at
+// work and will do it.
+func (c *Conn) endIfDead() {
+	if c.dead.Load() && (c.move(parked, ended) || c.move(paused, ended)) {
+		c.end()
+	}
+}
+
+// abandon ends a connection whose reader has panicked.
+func (c *Conn) abandon() {
+	c.dead.Store(true)
+	c.sock.Close()
+	if readerState(c.reader.Swap(uint32(ended))) != ended {
+		c.end()
+	}
+}
+
+// end is called once, by whoever made the reader's state ended.
+func (c *Conn) end() {
+	c.dead.Store(true)
+	c.sock.Close()
+	c.loop.table.remove(c.ticket)
+	c.left = nil
+	c.dec.drop(decoderClosed)
+	c.chargeIn()
+
+	c.mu.Lock()
+	c.breakLocked()
+	c.closing.lost()
+	how := c.closing.first
+	c.mu.Unlock()
+	c.handler.Ended(how)
+}
+
+// rescueReader is deferred by whoever reads c: a panic costs that connection
+// and no other.
+func (c *Conn) rescueReader() {
+	if v := recover(); v != nil {
+		c.panicked(v)
+		c.abandon()
+	}
+}
+
+// rescue is rescueReader for whoever does something else with c.
+func (c *Conn) rescue() {
+	if v := recover(); v != nil {
+		c.panicked(v)
+		c.Kill()
+	}
+}
+
+func (c *Conn) panicked(v any) {
+	c.server.stats.panics.Add(1)
+	c.server.opts.OnPanic(v, debug.Stack())
+}

@@ -1,0 +1,88 @@
+package websocket
+
+import "sync"
+
+// A loop serves a share of the connections: one goroutine that waits for all
+// of them, reads whichever has bytes and hands on what they say.
+type loop struct {
+	server *Server
+	poll   *poller // nil: a goroutine waits for each connection
+	table  table
+}
+
+// run serves readable sockets until the poller is closed.
+func (l *loop) run() {
+	buf := make([]byte, readSize)
+	ready := func(t ticket) {
+		if c := l.table.find(t); c != nil {
+			c.readable(buf)
+		}
+	}
+	for l.poll.wait(ready) == nil {
+	}
+}
+
+// A ticket names a connection in a table. It outlives the connection without
+// harm: a slot's next tenant has another generation.
+type ticket struct{ slot, generation uint32 }
+
+// A table holds the connections of a loop.
+type table struct {
+	mu    sync.Mutex // guards what follows
+	slots []slot
+	free  []uint32
+}
+
+type slot struct {
+	c          *Conn // nil: free
+	generation uint32
+}
+
+func (t *table) add(c *Conn) ticket {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.free) == 0 {
+		t.free = append(t.free, uint32(len(t.slots)))
+		t.slots = append(t.slots, slot{})
+	}
+	n := t.free[len(t.free)-1]
+	t.free = t.free[:len(t.free)-1]
+	t.slots[n].c = c
+	return ticket{n, t.slots[n].generation}
+}
+
+func (t *table) remove(k ticket) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.slots[k.slot] = slot{generation: t.slots[k.slot].generation + 1}
+	t.free = append(t.free, k.slot)
+}
+
+// find returns the connection that k was given to, or nil if it has gone.
+func (t *table) find(k ticket) *Conn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if int(k.slot) >= len(t.slots) || t.slots[k.slot].generation != k.generation {
+		return nil
+	}
+	return t.slots[k.slot].c
+}
+
+func (t *table) len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.slots) - len(t.free)
+}
+
+// part appends to list the connections of one of several equal parts of the
+// table, so that a walk over all of them never holds the lock for long.
+func (t *table) part(list []*Conn, i, parts int) []*Conn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.slots[len(t.slots)*i/parts : len(t.slots)*(i+1)/parts] {
+		if s.c != nil {
+			list = append(list, s.c)
+		}
+	}
+	return list
+}

@@ -1,0 +1,102 @@
+package websocket
+
+import (
+	"cmp"
+	"fmt"
+	"runtime"
+	"time"
+)
+
+// Times that are the same for every connection. They are constants, for a
+// user has no reason to change them and a reviewer has one to know them.
+const (
+	// messageTimeout bounds a message from its first byte to its last. A
+	// client that is slower is closed with 1008.
+	messageTimeout = 30 * time.Second
+
+	// writeTimeout bounds a wait in which the socket takes no byte. A client
+	// that reads so little is closed with 1013.
+	writeTimeout = 10 * time.Second
+
+	// closeTimeout bounds the wait for the client's part of the closing
+	// handshake, and then for the end of its stream.
+	closeTimeout = 5 * time.Second
+
+	// sweepCycle is how often each connection's times are looked at, so a
+	// time limit strikes at most that much late.
+	sweepCycle = time.Second
+
+	// sweepSteps is the number of parts in which one cycle is done, so that
+	// no moment has to look at all connections.
+	sweepSteps = 10
+)
+
+// readSize is the most that is read from one socket before the others have
+// their turn, in bytes.
+const readSize = 64 << 10
+
+// Options configure a Server. The zero value is safe and ready to use.
+type Options struct {
+	// Ping is how long a client may be silent before it is sent a ping.
+	// Zero means 25 s.
+	Ping time.Duration
+
+	// Pong is how long a client may take to show life after a ping; any byte
+	// counts. Zero means 10 s.
+	Pong time.Duration
+
+	// Buffers bounds the memory of all queues of all connections together,
+	// in bytes: outgoing frames, unfinished messages, what Hold was told.
+	// Over it the connection that holds most is closed. Zero means 256 MiB.
+	Buffers int64
+
+	// Loops is the number of event loops, each with an epoll instance of its
+	// own. Zero means one for each core that Go uses.
+	Loops int
+
+	// Blocking makes a goroutine wait for each connection, as happens anyway
+	// for TLS and where there is no epoll.
+	Blocking bool
+
+	// OnPanic is told of a panic while a connection was served; the
+	// connection is closed. Nil means that nobody is told.
+	OnPanic func(value any, stack []byte)
+}
+
+func (o Options) withDefaults() (Options, error) {
+	o.Ping = cmp.Or(o.Ping, 25*time.Second)
+	o.Pong = cmp.Or(o.Pong, 10*time.Second)
+	o.Buffers = cmp.Or(o.Buffers, 256<<20)
+	o.Loops = cmp.Or(o.Loops, runtime.GOMAXPROCS(0))
+	if o.Ping < 0 || o.Pong < 0 || o.Buffers < 0 || o.Loops < 0 {
+		return o, fmt.Errorf("websocket: a negative option: Ping %v, Pong %v, Buffers %d, Loops %d",
+			o.Ping, o.Pong, o.Buffers, o.Loops)
+	}
+	if o.OnPanic == nil {
+		o.OnPanic = func(any, []byte) {}
+	}
+	return o, nil
+}
+
+// Limits bound one connection. The zero value is safe and ready to use.
+type Limits struct {
+	// MaxMessage is the longest message accepted, in bytes; a longer one
+	// closes the connection with 1009. Zero means 1 MiB.
+	MaxMessage int64
+
+	// Fragment is the longest payload of a frame we send, in bytes; a longer
+	// message is sent in several. Zero means 64 KiB.
+	Fragment int
+
+	// Outbox is how much may wait to be sent, in bytes. A message is still
+	// accepted while less waits; over it the connection is closed with 1013.
+	// Zero means 1 MiB.
+	Outbox int
+}
+
+func (l Limits) withDefaults() Limits {
+	l.MaxMessage = cmp.Or(max(l.MaxMessage, 0), 1<<20)
+	l.Fragment = cmp.Or(max(l.Fragment, 0), 64<<10)
+	l.Outbox = cmp.Or(max(l.Outbox, 0), 1<<20)
+	return l
+}

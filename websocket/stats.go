@@ -1,0 +1,62 @@
+package websocket
+
+import "sync/atomic"
+
+// Stats is what a Server has done since its start, and what it holds now.
+type Stats struct {
+	Open int   // connections
+	Held int64 // bytes in all queues together
+
+	MessagesIn, BytesIn   uint64 // whole messages and their payload
+	MessagesOut, BytesOut uint64 // messages wholly handed to sockets; bytes of any kind
+
+	Pings uint64 // sent
+
+	// Messages accepted for sending and dropped, by cause.
+	DroppedClosed uint64 // the connection closed, or was lost, before their turn
+	DroppedSlow   uint64 // the client did not read
+	DroppedShed   uint64 // all queues together held too much
+
+	// Messages refused, for the connection was closing or gone.
+	Refused uint64
+
+	// Connections cut, by cause.
+	PongTimeouts, MessageTimeouts, WriteTimeouts, CloseTimeouts uint64
+	Slow, Shed, Violations, Panics                              uint64
+}
+
+type counters struct {
+	messagesIn, bytesIn, messagesOut, bytesOut, pings           atomic.Uint64
+	droppedClosed, droppedSlow, droppedShed, refused            atomic.Uint64
+	pongTimeouts, messageTimeouts, writeTimeouts, closeTimeouts atomic.Uint64
+	slow, shed, violations, panics                              atomic.Uint64
+}
+
+// Stats gives a snapshot; its figures are each right but not of one instant.
+func (s *Server) Stats() Stats {
+	c := &s.stats
+	st := Stats{
+		Held:            s.budget.used(),
+		MessagesIn:      c.messagesIn.Load(),
+		BytesIn:         c.bytesIn.Load(),
+		MessagesOut:     c.messagesOut.Load(),
+		BytesOut:        c.bytesOut.Load(),
+		Pings:           c.pings.Load(),
+		DroppedClosed:   c.droppedClosed.Load(),
+		DroppedSlow:     c.droppedSlow.Load(),
+		DroppedShed:     c.droppedShed.Load(),
+		Refused:         c.refused.Load(),
+		PongTimeouts:    c.pongTimeouts.Load(),
+		MessageTimeouts: c.messageTimeouts.Load(),
+		WriteTimeouts:   c.writeTimeouts.Load(),
+		CloseTimeouts:   c.closeTimeouts.Load(),
+		Slow:            c.slow.Load(),
+		Shed:            c.shed.Load(),
+		Violations:      c.violations.Load(),
+		Panics:          c.panics.Load(),
+	}
+	for _, l := range s.loops {
+		st.Open += l.table.len()
+	}
+	return st
+}

@@ -1,0 +1,58 @@
+package websocket
+
+import "time"
+
+// sweep looks at the clocks of every connection once in a sweepCycle, in
+// small steps, so that no connection needs a timer.
+func (s *Server) sweep() {
+	tick := time.NewTicker(sweepCycle / sweepSteps)
+	defer tick.Stop()
+	var conns []*Conn
+	for step := 0; ; step = (step + 1) % sweepSteps {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+		}
+		for _, l := range s.loops {
+			conns = l.table.part(conns[:0], step, sweepSteps)
+			for _, c := range conns {
+				c.check(s.now())
+			}
+			clear(conns) // or the list would keep them alive
+		}
+	}
+}
+
+// check enforces what is timed on c.
+func (c *Conn) check(now int64) {
+	defer c.rescue()
+	stats := &c.server.stats
+	if by := c.closeBy.Load(); by != 0 {
+		if now >= by {
+			stats.closeTimeouts.Add(1)
+			c.Kill()
+		}
+		return
+	}
+	if begun := c.begun.Load(); begun != 0 && now-begun >= int64(messageTimeout) && !c.failed.Load() {
+		stats.messageTimeouts.Add(1)
+		c.fail(&ProtocolError{StatusPolicy, "message not finished in time"})
+		return
+	}
+	heard := c.heard.Load()
+	switch {
+	case readerState(c.reader.Load()) == paused:
+		c.pinged = 0 // a pong would not be read
+	case c.pinged == 0:
+		if now-heard >= int64(c.server.opts.Ping) && c.ping() {
+			stats.pings.Add(1)
+			c.pinged = now
+		}
+	case heard > c.pinged:
+		c.pinged = 0
+	case now-c.pinged >= int64(c.server.opts.Pong):
+		stats.pongTimeouts.Add(1)
+		c.Kill()
+	}
+}

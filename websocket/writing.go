@@ -1,0 +1,222 @@
+package websocket
+
+import (
+	"bytes"
+	"sync"
+	"sync/atomic"
+)
+
+// frames holds messages being encoded. A buffer is taken and given back by
+// WriteMessage; nobody else ever holds one.
+var frames = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxPooled is the largest buffer kept: one large message must not pin its
+// memory for good.
+const maxPooled = 64 << 10
+
+// WriteMessage sends a message, or queues it if the socket does not take it
+// now; it never waits. A nil error promises an attempt, not arrival. Other
+// errors are ErrClosed and ErrSlow.
+func (c *Conn) WriteMessage(op Opcode, payload []byte) error {
+	buf := frames.Get().(*[]byte)
+	b := appendMessage((*buf)[:0], op, payload, c.fragment)
+	err := c.writeMessage(b)
+	if cap(b) <= maxPooled {
+		*buf = b[:0]
+		frames.Put(buf)
+	}
+	return err
+}
+
+func (c *Conn) writeMessage(b []byte) error {
+	stats := &c.server.stats
+	c.mu.Lock()
+	if c.broken || !c.closing.state.maySendMessage() {
+		c.mu.Unlock()
+		stats.refused.Add(1)
+		return ErrClosed
+	}
+	if c.backlog != nil && c.backlog.size >= c.outbox {
+		c.mu.Unlock()
+		stats.refused.Add(1)
+		stats.slow.Add(1)
+		c.abort(StatusTryAgain, "reading too slowly", &stats.droppedSlow)
+		return ErrSlow
+	}
+	c.transmitLocked(b, true)
+	c.unlock()
+	return nil
+}
+
+// Close begins the closing handshake: after what is queued goes a close frame
+// with code and reason (at most 123 bytes; the rest is cut). It waits for
+// nothing. A second Close does nothing.
+func (c *Conn) Close(code StatusCode, reason string) {
+	c.sendClose(code, reason)
+	c.Resume() // the client's close frame has to be read
+}
+
+// abort is Close for a client that is not worth waiting for: what is queued
+// goes no more, and is counted in dropped.
+func (c *Conn) abort(code StatusCode, reason string, dropped *atomic.Uint64) {
+	c.mu.Lock()
+	c.dropLocked(dropped)
+	c.mu.Unlock()
+	c.Close(code, reason)
+}
+
+func (c *Conn) sendClose(code StatusCode, reason string) {
+	c.mu.Lock()
+	if !c.broken && c.closing.state.maySendControl(opClose) {
+		if c.failed.Load() {
+			c.closing.failed(code, reason)
+		} else {
+			c.closing.sent(code, reason)
+		}
+		c.closeBy.Store(c.server.now() + int64(writeTimeout+closeTimeout))
+		c.transmitLocked(appendControl(nil, opClose, appendClose(nil, code, reason)), false)
+	}
+	c.unlock()
+}
+
+// clientClosed takes the client's close frame. If it is the first of the
+// connection it is answered with the same code, and nothing that is queued
+// delays that.
+func (c *Conn) clientClosed(payload []byte) {
+	code, reason, _ := parseClose(payload) // the decoder has refused a bad one
+	c.mu.Lock()
+	c.closing.received(code, reason)
+	owed := c.closing.state.owesClose()
+	if owed {
+		c.dropLocked(&c.server.stats.droppedClosed)
+	}
+	c.unlock()
+	if owed {
+		c.sendClose(code, "")
+	}
+}
+
+// pong answers a ping: at once, or between the frames that wait.
+func (c *Conn) pong(payload []byte) {
+	c.mu.Lock()
+	if !c.broken && c.closing.state.maySendControl(opPong) {
+		frame := appendControl(nil, opPong, payload)
+		if c.writing {
+			c.backlogLocked().pushPong(frame)
+		} else {
+			c.transmitLocked(frame, false)
+		}
+	}
+	c.unlock()
+}
+
+// ping sends a ping and reports true, unless older frames still wait: those
+// have a time limit of their own.
+func (c *Conn) ping() (sent bool) {
+	c.mu.Lock()
+	if sent = !c.broken && !c.writing && c.closing.state.maySendControl(opPing); sent {
+		c.transmitLocked(appendControl(nil, opPing, nil), false)
+	}
+	c.unlock()
+	return sent
+}
+
+// transmitLocked writes b, or queues what the socket does not take. It gives
+// up c.mu while it writes; writing keeps others from doing the same.
+func (c *Conn) transmitLocked(b []byte, message bool) {
+	if c.writing {
+		c.backlogLocked().push(bytes.Clone(b), message)
+		c.chargeOutLocked()
+		return
+	}
+	c.writing = true
+	c.mu.Unlock()
+	n, err := c.sock.tryWrite(b)
+	c.mu.Lock()
+	c.server.stats.bytesOut.Add(uint64(n))
+	switch {
+	case err != nil && err != errAgain:
+		if message {
+			c.server.stats.droppedClosed.Add(1)
+		}
+		c.breakLocked()
+	case n < len(b):
+		c.backlogLocked().pushCut(b, n, message)
+		c.chargeOutLocked()
+	default:
+		c.writtenLocked(frameOp(b), message)
+	}
+	if c.backlog != nil {
+		c.server.work.Go(c.drain)
+		return
+	}
+	c.writing = false
+}
+
+// writtenLocked takes note that the socket has all of a frame with op, or of a
+// message.
+func (c *Conn) writtenLocked(op Opcode, message bool) {
+	if message {
+		c.server.stats.messagesOut.Add(1)
+	}
+	if op == opClose {
+		c.closeWritten = true
+		c.closeBy.Store(c.server.now() + int64(closeTimeout))
+	}
+}
+
+// breakLocked ends writing for good. The reader notices the same fault, after
+// what the client sent before it, and ends the connection.
+func (c *Conn) breakLocked() {
+	c.broken = true
+	if c.backlog == nil {
+		return
+	}
+	dropped := c.backlog.drop()
+	if len(c.backlog.cut) > 0 && c.backlog.cutLast {
+		dropped++
+	}
+	c.server.stats.droppedClosed.Add(uint64(dropped))
+	c.backlog = nil
+	c.chargeOutLocked()
+}
+
+// dropLocked forgets what is queued, but for the frame being written.
+func (c *Conn) dropLocked(dropped *atomic.Uint64) {
+	if c.backlog != nil {
+		dropped.Add(uint64(c.backlog.drop()))
+		c.chargeOutLocked()
+	}
+}
+
+func (c *Conn) backlogLocked() *backlog {
+	if c.backlog == nil {
+		c.backlog = new(backlog)
+	}
+	return c.backlog
+}
+
+// chargeOutLocked accounts for what the backlog holds. Whoever has to go for
+// it goes in a goroutine of its own, for that takes locks.
+func (c *Conn) chargeOutLocked() {
+	held := 0
+	if c.backlog != nil {
+		held = c.backlog.held
+	}
+	diff := held - c.heldOut
+	c.heldOut = held
+	if victim := c.server.budget.charge(c, int64(diff)); victim != nil {
+		c.server.work.Go(victim.shedLoad)
+	}
+}
+
+// unlock releases c.mu, and ends our stream if all has been said.
+func (c *Conn) unlock() {
+	end := c.closeWritten && c.closing.state.endsTCP() && !c.halfClosed
+	c.halfClosed = c.halfClosed || end
+	c.mu.Unlock()
+	if end {
+		c.closeBy.Store(c.server.now() + int64(closeTimeout))
+		c.sock.closeWrite()
+	}
+}
