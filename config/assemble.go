@@ -65,15 +65,16 @@ func (b *builder) addHeader(l line) {
 	if l.section == "route" {
 		b.routes = true
 	}
-	problem := l.problem
-	if problem == "" {
-		problem = checkHeader(l)
+	if l.problem != "" {
+		b.fault(fault{line: l.number, text: l.text, problem: l.problem})
+		return
 	}
+	problem := checkHeader(l)
 	if problem == "" {
 		problem = lacks(b.missing, l.section, "", nil)
 	}
 	if problem != "" {
-		b.fault(fault{line: l.number, text: l.text, problem: problem})
+		b.fault(fault{line: l.number, title: excerpt(title(l.section, l.name)), problem: problem})
 		return
 	}
 	s := newSection(l)
@@ -118,8 +119,7 @@ func checkHeader(l line) (problem string) {
 }
 
 func newSection(l line) *section {
-	s := &section{line: l.number, kind: l.section, name: l.name, settings: map[string]fault{}}
-	s.title = strings.TrimSuffix("["+l.section+" "+l.name, " ") + "]"
+	s := &section{line: l.number, kind: l.section, name: l.name, title: title(l.section, l.name), settings: map[string]fault{}}
 	switch l.section {
 	case "listen":
 		keys := listenKeys()
@@ -150,6 +150,11 @@ func newSection(l line) *section {
 		panic("BUG: a section without keys: " + l.section)
 	}
 	return s
+}
+
+// title is a header as it stands in a report.
+func title(kind, name string) string {
+	return strings.TrimSuffix("["+kind+" "+name, " ") + "]"
 }
 
 func (b *builder) addSetting(s *section, l line) {
