@@ -192,19 +192,22 @@ func (f *phpFPM) workers() []int {
 
 // poolStatus is what the status page says, as far as tests ask.
 type poolStatus struct {
-	Idle      int `json:"idle processes"`
-	Active    int `json:"active processes"`
-	Total     int `json:"total processes"`
-	Queue     int `json:"listen queue"`
-	Accepted  int `json:"accepted conn"`
-	Reached   int `json:"max children reached"`
-	Processes []struct {
-		PID      int    `json:"pid"`
-		State    string `json:"state"`
-		Requests int    `json:"requests"`
-		// Duration is in microseconds; of an idle worker, since the last request ended.
-		Duration int `json:"request duration"`
-	} `json:"processes"`
+	Idle      int            `json:"idle processes"`
+	Active    int            `json:"active processes"`
+	Total     int            `json:"total processes"`
+	Queue     int            `json:"listen queue"`
+	Accepted  int            `json:"accepted conn"`
+	Reached   int            `json:"max children reached"`
+	Processes []workerStatus `json:"processes"`
+}
+
+// workerStatus is one worker on the status page.
+type workerStatus struct {
+	PID      int    `json:"pid"`
+	State    string `json:"state"`
+	Requests int    `json:"requests"`
+	// Duration is in microseconds; of an idle worker, since its last request ended.
+	Duration int `json:"request duration"`
 }
 
 // status asks the status page, which has a worker of its own and so answers
