@@ -102,7 +102,10 @@ func TestFaultsOfTheProgramPanic(t *testing.T) {
 		{"one name, two helps", func(r *Registry) { r.Counter("a", "A."); r.Counter("a", "B.", Label{"x", "1"}) }},
 		{"collected and registered", func(r *Registry) { r.CollectFunc("a", "A.", KindGauge, collectNothing); r.Gauge("a", "A.") }},
 		{"registered and collected", func(r *Registry) { r.Gauge("a", "A."); r.CollectFunc("a", "A.", KindGauge, collectNothing) }},
-		{"collected twice", func(r *Registry) { r.CollectFunc("a", "A.", KindGauge, collectNothing); r.CollectFunc("a", "A.", KindGauge, collectNothing) }},
+		{"collected twice", func(r *Registry) {
+			r.CollectFunc("a", "A.", KindGauge, collectNothing)
+			r.CollectFunc("a", "A.", KindGauge, collectNothing)
+		}},
 		{"a collected histogram", func(r *Registry) { r.CollectFunc("a", "A.", KindHistogram, collectNothing) }},
 		{"an empty name", func(r *Registry) { r.Counter("", "A.") }},
 		{"a name with a dash", func(r *Registry) { r.Counter("a-b", "A.") }},
