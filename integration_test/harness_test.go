@@ -175,6 +175,17 @@ func publicDir(t testing.TB) string {
 	return dir
 }
 
+// writeFile makes a file that everybody can read, whatever the umask.
+func writeFile(t testing.TB, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // children gives the pids of a process's children.
 func children(pid int) []int {
 	var pids []int

@@ -141,10 +141,7 @@ func (f *phpFPM) file(name string) string { return filepath.Join(f.dir, name) }
 func (f *phpFPM) write(name, content string) string {
 	f.t.Helper()
 	path := f.file(name)
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		f.t.Fatal(err)
-	}
-	os.Chmod(path, 0o644) // whatever the umask
+	writeFile(f.t, path, content)
 	return path
 }
 
