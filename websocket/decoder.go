@@ -34,10 +34,10 @@ type decoder struct {
 	ctl    []byte // payload of a control frame that came in parts
 
 	// The message being read.
-	kind   Opcode // Text or Binary; opContinuation between messages
-	empty  uint8  // its continuation frames without payload
-	text   textCheck
-	msg    []byte // payload of a message that came in parts
+	kind  Opcode // Text or Binary; opContinuation between messages
+	empty uint8  // its continuation frames without payload
+	text  textCheck
+	msg   []byte // payload of a message that came in parts
 
 	err *ProtocolError // why phase is decoderFailed
 }
