@@ -1,0 +1,129 @@
+package gateway
+
+import (
+	"time"
+
+	"ws-fpm/metrics"
+	"ws-fpm/websocket"
+)
+
+// counters are what the gateway itself counts; connections and pools count for
+// themselves and are asked when somebody reads.
+type counters struct {
+	handshakes map[outcome]*metrics.Counter
+	events     map[failure]*metrics.Counter
+	closes     map[string]*metrics.Counter
+	latency    *metrics.Histogram
+	dropped    *metrics.Counter
+	pauses     *metrics.Counter
+	panics     *metrics.Counter
+}
+
+// An outcome is how a handshake ended.
+type outcome string
+
+const (
+	accepted       outcome = "accepted"
+	refusedRequest outcome = "bad_request"     // 400, 405, 426 …: not a WebSocket handshake
+	refusedPath    outcome = "not_found"       // 404, or a path of two meanings
+	refusedSize    outcome = "too_large"       // 431, 414
+	refusedOrigin  outcome = "origin"          // 403
+	refusedFull    outcome = "max_connections" // 503
+	refusedDrain   outcome = "draining"        // 503
+	refusedFlood   outcome = "max_handshakes"  // closed at once
+	broken         outcome = "broken"          // the client went, or writing failed
+)
+
+var outcomes = [...]outcome{accepted, refusedRequest, refusedPath, refusedSize, refusedOrigin, refusedFull,
+	refusedDrain, refusedFlood, broken}
+
+// answered is the result of an event that had a reply.
+const answered failure = ""
+
+var failures = [...]failure{answered, backendFailed, backendTimeout, backendBusy, replyTooBig, badReply}
+
+// closeLabels are the codes counted one by one; others by their range.
+var closeLabels = [...]string{"1000", "1001", "1002", "1003", "1005", "1006", "1007", "1008", "1009", "1010",
+	"1011", "1012", "1013", "1014", "3xxx", "4xxx"}
+
+// latencies are the upper bounds of the time PHP takes, in seconds.
+var latencies = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+
+func newCounters(r *metrics.Registry) *counters {
+	c := &counters{
+		handshakes: map[outcome]*metrics.Counter{},
+		events:     map[failure]*metrics.Counter{},
+		closes:     map[string]*metrics.Counter{},
+		latency:    r.Histogram("ws_fpm_event_seconds", "Time from an event to the end of PHP's reply.", latencies),
+		dropped:    r.Counter("ws_fpm_messages_dropped_total", "Messages not given to PHP, for their connection was closing."),
+		pauses:     r.Counter("ws_fpm_reading_paused_total", "Times that a client was not read, for too many of its messages waited."),
+		panics:     r.Counter("ws_fpm_panics_total", "Panics while a client was served; each cost that client its connection."),
+	}
+	for _, o := range outcomes {
+		c.handshakes[o] = r.Counter("ws_fpm_handshakes_total", "Handshakes by result.", metrics.Label{Name: "result", Value: string(o)})
+	}
+	for _, f := range failures {
+		result := string(f)
+		if f == answered {
+			result = "answered"
+		}
+		c.events[f] = r.Counter("ws_fpm_events_total", "Events given to PHP, by result.", metrics.Label{Name: "result", Value: result})
+	}
+	for _, label := range closeLabels {
+		c.closes[label] = r.Counter("ws_fpm_closes_total", "Connections ended, by the code of their first close frame.",
+			metrics.Label{Name: "code", Value: label})
+	}
+	return c
+}
+
+func (c *counters) event(word failure, took time.Duration) {
+	c.events[word].Inc()
+	c.latency.Observe(took.Seconds())
+}
+
+// closed counts how a connection ended. Codes are a client's choice, so those
+// without a meaning of their own share a label.
+func (c *counters) closed(how websocket.Closing) {
+	label := itoa(int(how.Code))
+	switch {
+	case how.Code >= 4000:
+		label = "4xxx"
+	case how.Code >= 3000:
+		label = "3xxx"
+	}
+	c.closes[label].Inc()
+}
+
+// observe registers what connections count.
+func observe(r *metrics.Registry, s *websocket.Server) {
+	gauge := func(name, help string, f func(websocket.Stats) float64) {
+		r.GaugeFunc(name, help, func() float64 { return f(s.Stats()) })
+	}
+	count := func(name, help string, f func(websocket.Stats) uint64, labels ...metrics.Label) {
+		r.CounterFunc(name, help, func() float64 { return float64(f(s.Stats())) }, labels...)
+	}
+	cause := func(value string) metrics.Label { return metrics.Label{Name: "cause", Value: value} }
+
+	gauge("ws_fpm_connections", "Connections open.", func(s websocket.Stats) float64 { return float64(s.Open) })
+	gauge("ws_fpm_buffered_bytes", "Bytes in all queues of all connections.", func(s websocket.Stats) float64 { return float64(s.Held) })
+	count("ws_fpm_messages_received_total", "Whole messages from clients.", func(s websocket.Stats) uint64 { return s.MessagesIn })
+	count("ws_fpm_messages_received_bytes_total", "Their payload.", func(s websocket.Stats) uint64 { return s.BytesIn })
+	count("ws_fpm_messages_sent_total", "Messages wholly handed to sockets.", func(s websocket.Stats) uint64 { return s.MessagesOut })
+	count("ws_fpm_sent_bytes_total", "Bytes written to clients.", func(s websocket.Stats) uint64 { return s.BytesOut })
+	count("ws_fpm_pings_total", "Pings sent.", func(s websocket.Stats) uint64 { return s.Pings })
+
+	const drops = "Messages for clients that were dropped, by cause."
+	count("ws_fpm_sends_dropped_total", drops, func(s websocket.Stats) uint64 { return s.DroppedClosed }, cause("closed"))
+	count("ws_fpm_sends_dropped_total", drops, func(s websocket.Stats) uint64 { return s.DroppedSlow }, cause("slow"))
+	count("ws_fpm_sends_dropped_total", drops, func(s websocket.Stats) uint64 { return s.DroppedShed }, cause("buffers"))
+	count("ws_fpm_sends_dropped_total", drops, func(s websocket.Stats) uint64 { return s.Refused }, cause("refused"))
+
+	const cuts = "Connections cut for passing a limit, by limit."
+	count("ws_fpm_cut_total", cuts, func(s websocket.Stats) uint64 { return s.Violations }, cause("protocol"))
+	count("ws_fpm_cut_total", cuts, func(s websocket.Stats) uint64 { return s.Slow }, cause("outbox"))
+	count("ws_fpm_cut_total", cuts, func(s websocket.Stats) uint64 { return s.Shed }, cause("buffers"))
+	count("ws_fpm_cut_total", cuts, func(s websocket.Stats) uint64 { return s.PongTimeouts }, cause("pong"))
+	count("ws_fpm_cut_total", cuts, func(s websocket.Stats) uint64 { return s.MessageTimeouts }, cause("message_timeout"))
+	count("ws_fpm_cut_total", cuts, func(s websocket.Stats) uint64 { return s.WriteTimeouts }, cause("write_timeout"))
+	count("ws_fpm_cut_total", cuts, func(s websocket.Stats) uint64 { return s.CloseTimeouts }, cause("close_timeout"))
+}

@@ -1,0 +1,177 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"ws-fpm/fastcgi"
+	"ws-fpm/websocket"
+)
+
+// A Gateway serves WebSocket clients. Its methods may be called by several
+// goroutines at once.
+type Gateway struct {
+	opts   Options
+	routes []*route // the longest prefix first
+	log    *slog.Logger
+	count  *counters
+	conns  *websocket.Server
+	http   *http.Server
+	boot   string // WS_BOOT
+
+	ctx        context.Context // ends when PHP is no longer waited for
+	cancel     context.CancelFunc
+	work       sync.WaitGroup // sessions being served
+	handshakes atomic.Int64   // connections that are not upgraded yet
+
+	mu       sync.Mutex // guards what follows
+	draining bool
+	open     int           // sessions
+	empty    chan struct{} // closed when draining and open is zero
+}
+
+// A route is a Route in force.
+type route struct {
+	Route
+	params fastcgi.Params // what every event of the route repeats
+}
+
+// New makes a gateway. It serves once Serve is called.
+func New(ctx context.Context, o Options) (*Gateway, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{opts: o, log: o.Logger, boot: randomID(), empty: make(chan struct{})}
+	for _, r := range o.Routes {
+		if r, err = r.withDefaults(); err != nil {
+			return nil, err
+		}
+		params, err := routeParams(&r, o.Software, g.boot)
+		if err != nil {
+			return nil, fmt.Errorf("gateway: route %s: %w", r.Prefix, err)
+		}
+		g.routes = append(g.routes, &route{r, params})
+	}
+	slices.SortStableFunc(g.routes, func(a, b *route) int { return cmp.Compare(len(b.Prefix), len(a.Prefix)) })
+
+	g.conns, err = websocket.NewServer(websocket.Options{
+		Ping: o.Ping, Pong: o.Pong, Buffers: o.Buffers, OnPanic: func(v any, stack []byte) { g.panicked(v, stack) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.count = newCounters(o.Metrics)
+	observe(o.Metrics, g.conns)
+	g.ctx, g.cancel = context.WithCancel(ctx)
+	g.http = g.newHTTPServer()
+	return g, nil
+}
+
+// Serve accepts clients on l until Shutdown. It returns nil then.
+func (g *Gateway) Serve(l net.Listener) error {
+	if err := g.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("gateway: accepting on %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// Shutdown ends the gateway: no client is accepted any more, each that is
+// connected gets what PHP is working on and what it has sent before, and then
+// a close frame with 1001. It returns nil when all have gone. If ctx ends
+// first, those left are cut and the error says how many.
+func (g *Gateway) Shutdown(ctx context.Context) error {
+	g.mu.Lock()
+	if !g.draining {
+		g.draining = true
+		if g.open == 0 {
+			close(g.empty)
+		}
+	}
+	g.mu.Unlock()
+	// This ends listening at once. Then it waits for requests in hand, of which
+	// all that matter are counted in open.
+	var requests sync.WaitGroup
+	requests.Go(func() { g.http.Shutdown(ctx) })
+	for c := range g.conns.All() {
+		c.Handler().(*session).goAway()
+	}
+	var err error
+	select {
+	case <-g.empty:
+	case <-ctx.Done():
+		g.mu.Lock()
+		err = fmt.Errorf("gateway: %d connections cut: %w", g.open, context.Cause(ctx))
+		g.mu.Unlock()
+	}
+	g.http.Close()
+	requests.Wait()
+	g.cancel()
+	g.conns.Close()
+	if err == nil {
+		g.work.Wait() // else PHP decides when that is, and we do not wait any more
+	}
+	return err
+}
+
+// enter admits one more session, or says why not.
+func (g *Gateway) enter() (outcome, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.draining:
+		return refusedDrain, false
+	case g.open >= g.opts.MaxConnections:
+		return refusedFull, false
+	}
+	g.open++
+	return accepted, true
+}
+
+// leave takes note that a session has come to its end.
+func (g *Gateway) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open--
+	if g.draining && g.open == 0 {
+		close(g.empty)
+	}
+}
+
+func (g *Gateway) isDraining() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.draining
+}
+
+func (g *Gateway) panicked(v any, stack []byte) {
+	g.count.panics.Inc()
+	g.log.Error("panic while serving a client", "panic", fmt.Sprint(v), "stack", string(stack))
+}
+
+// find returns the route for a decoded path, or nil.
+func (g *Gateway) find(path string) *route {
+	for _, r := range g.routes {
+		if matches(r.Prefix, path) {
+			return r
+		}
+	}
+	return nil
+}
+
+// randomID gives 128 random bits in lowercase hexadecimal digits.
+func randomID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,233 @@
+package gateway
+
+import (
+	"bufio"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+
+	"ws-fpm/fastcgi"
+	"ws-fpm/websocket"
+)
+
+// Limits of a handshake's request. Those of net/http's own parser come first.
+const (
+	maxHeaderBytes = 12 << 10 // net/http adds 4 KiB of grace: 16 KiB in all; 431
+	maxFields      = 100      // header fields, repeated ones each; 431
+	maxTarget      = 8 << 10  // bytes of path and query; 414
+)
+
+// newHTTPServer makes the server for handshakes: HTTP/1.1 alone, for a
+// WebSocket over HTTP/2 (RFC 8441) is another protocol, and one request a
+// connection, for whatever is not upgraded is closed.
+func (g *Gateway) newHTTPServer() *http.Server {
+	s := &http.Server{
+		Handler:                      g,
+		ReadHeaderTimeout:            g.opts.HandshakeTimeout,
+		MaxHeaderBytes:               maxHeaderBytes,
+		DisableGeneralOptionsHandler: true,
+		Protocols:                    new(http.Protocols),
+		ErrorLog:                     slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+		ConnState:                    g.connState,
+	}
+	s.Protocols.SetHTTP1(true)
+	s.SetKeepAlivesEnabled(false)
+	return s
+}
+
+// connState counts connections that are not upgraded. One too many is closed
+// before a byte of it is read.
+func (g *Gateway) connState(c net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if g.handshakes.Add(1) > int64(g.opts.MaxHandshakes) {
+			g.count.handshakes[refusedFlood].Inc()
+			c.Close()
+		}
+	case http.StateHijacked, http.StateClosed:
+		g.handshakes.Add(-1)
+	}
+}
+
+// ServeHTTP answers one request: it becomes a session or is refused.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(g.opts.HandshakeTimeout))
+	w.Header().Set("Connection", "close")
+	result := g.handshake(w, r)
+	if result != "" {
+		g.count.handshakes[result].Inc()
+	}
+}
+
+// handshake does the work of ServeHTTP. The result is empty for a request that
+// was no handshake and went to the fallback.
+func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
+	if result, status := checkSize(r); status != 0 {
+		http.Error(w, http.StatusText(status), status)
+		return result
+	}
+	if checkPath(r.URL.EscapedPath()) != nil {
+		http.Error(w, "bad path", http.StatusBadRequest)
+		return refusedPath
+	}
+	route := g.find(r.URL.Path)
+	switch {
+	case route == nil && g.opts.Fallback != nil:
+		g.opts.Fallback.ServeHTTP(w, r)
+		return ""
+	case route == nil:
+		http.Error(w, "not found", http.StatusNotFound)
+		return refusedPath
+	}
+	offer, refusal := websocket.CheckHandshake(r)
+	if refusal != nil {
+		for name, values := range refusal.Header {
+			w.Header()[name] = values
+		}
+		http.Error(w, refusal.Reason, refusal.Status)
+		return refusedRequest
+	}
+	req := g.readRequest(r)
+	if !websocket.OriginAllowed(r.Header.Get("Origin"), r.Host, req.knownScheme(r), route.Origins) {
+		http.Error(w, "this page's origin may not connect", http.StatusForbidden)
+		return refusedOrigin
+	}
+	params, err := requestParams(req)
+	if err != nil {
+		http.Error(w, "request not fit for CGI", http.StatusBadRequest)
+		return refusedRequest
+	}
+	if result, ok := g.enter(); !ok {
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "no more connections at the moment", http.StatusServiceUnavailable)
+		return result
+	}
+	return g.upgrade(w, route, offer, params)
+}
+
+// checkSize refuses a request that is larger than a handshake has to be.
+func checkSize(r *http.Request) (result outcome, status int) {
+	fields := 0
+	for _, values := range r.Header {
+		fields += len(values)
+	}
+	switch {
+	case fields > maxFields:
+		return refusedSize, http.StatusRequestHeaderFieldsTooLarge
+	case len(r.RequestURI) > maxTarget:
+		return refusedSize, http.StatusRequestURITooLong
+	}
+	return "", 0
+}
+
+// readRequest takes from r what PHP is told.
+func (g *Gateway) readRequest(r *http.Request) *request {
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	remote, _ := netip.ParseAddrPort(r.RemoteAddr) // zero for a Unix socket
+	req := &request{
+		uri:        r.URL.RequestURI(),
+		query:      r.URL.RawQuery,
+		host:       r.Host,
+		header:     r.Header,
+		peer:       g.opts.Trust.findPeer(remote, scheme, r.Header["X-Forwarded-For"], r.Header["X-Forwarded-Proto"]),
+		serverAddr: "unix:",
+		serverPort: "80",
+	}
+	if req.peer.scheme == "https" {
+		req.serverPort = "443"
+	}
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		if addr, err := netip.ParseAddrPort(local.String()); err == nil {
+			req.serverAddr, req.serverPort = addr.Addr().Unmap().WithZone("").String(), itoa(int(addr.Port()))
+		}
+	}
+	return req
+}
+
+// knownScheme is how the client reached us, where that is known: over our own
+// TLS, or as a trusted proxy says. A plain socket tells nothing, for a proxy
+// that is not configured as trusted may do TLS in front of it.
+func (q *request) knownScheme(r *http.Request) string {
+	if r.TLS != nil || q.peer.trusted && len(r.Header["X-Forwarded-Proto"]) > 0 {
+		return q.peer.scheme
+	}
+	return ""
+}
+
+// upgrade completes the handshake of an admitted client and starts its
+// session.
+func (g *Gateway) upgrade(w http.ResponseWriter, route *route, offer websocket.Handshake, params fastcgi.Params) outcome {
+	s := &session{gateway: g, route: route, id: randomID()}
+	subprotocol := choose(route.Subprotocols, offer.Subprotocols)
+	e := environment{params: params}
+	e.add("WS_CONNECTION_ID", s.id)
+	e.add("WS_CONNECTED_AT", itoa(int(time.Now().UnixMilli())))
+	if subprotocol != "" {
+		e.add("WS_SUBPROTOCOL", subprotocol)
+	}
+	if e.err != nil {
+		panic("BUG: " + e.err.Error())
+	}
+	s.params = slices.Clip(slices.Clone(e.params))
+
+	nc, early, err := hijack(w)
+	if err != nil {
+		g.leave()
+		g.log.Error("taking over a connection", "error", err)
+		return broken
+	}
+	answer, err := websocket.AppendResponse(nil, offer.Key, subprotocol, nil)
+	if err != nil {
+		panic("BUG: " + err.Error())
+	}
+	nc.SetDeadline(time.Now().Add(g.opts.HandshakeTimeout))
+	if _, err := nc.Write(answer); err != nil {
+		nc.Close()
+		g.leave()
+		return broken
+	}
+	nc.SetDeadline(time.Time{})
+	s.conn = g.conns.NewConn(nc, s, websocket.Limits{
+		MaxMessage: route.MaxMessage, Fragment: route.Fragment, Outbox: route.Outbox,
+	})
+	s.conn.Start(early)
+	if g.isDraining() {
+		s.goAway() // Shutdown may have looked before the session was there
+	}
+	return accepted
+}
+
+// hijack takes the connection away from net/http, with the bytes that came
+// behind the request.
+func hijack(w http.ResponseWriter) (nc net.Conn, early []byte, err error) {
+	nc, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	return nc, buffered(rw.Reader), nil
+}
+
+// buffered copies what r has read ahead, so that r itself can go.
+func buffered(r *bufio.Reader) []byte {
+	b, err := r.Peek(r.Buffered())
+	if err != nil {
+		panic("BUG: " + err.Error())
+	}
+	return slices.Clone(b)
+}
+
+// choose picks the first of ours that was offered, or none.
+func choose(ours, offered []string) string {
+	for _, p := range ours {
+		if slices.Contains(offered, p) {
+			return p
+		}
+	}
+	return ""
+}

@@ -1,0 +1,176 @@
+package gateway
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ws-fpm/fastcgi"
+)
+
+// This file is a trust boundary: whoever chooses the name of a param can run
+// code in php-fpm. Every name below is written out, but for HTTP_*, which is
+// made of a header's name in one place, and WS_ATTR_*, which PHP chooses.
+
+// An environment gathers params; the first error sticks.
+type environment struct {
+	params fastcgi.Params
+	err    error
+}
+
+func (e *environment) add(name, value string) {
+	if e.err == nil {
+		e.params, e.err = fastcgi.AppendParam(e.params, name, value)
+	}
+}
+
+// routeParams are the same for every request of a route.
+func routeParams(r *Route, software, boot string) (fastcgi.Params, error) {
+	var e environment
+	script := "/" + strings.TrimLeft(strings.TrimPrefix(r.Script, strings.TrimRight(r.Root, "/")), "/")
+	e.add("SCRIPT_FILENAME", r.Script)
+	e.add("SCRIPT_NAME", script)
+	e.add("DOCUMENT_URI", script)
+	e.add("DOCUMENT_ROOT", r.Root)
+	e.add("GATEWAY_INTERFACE", "CGI/1.1")
+	e.add("SERVER_SOFTWARE", software)
+	e.add("SERVER_PROTOCOL", "HTTP/1.1")
+	e.add("REDIRECT_STATUS", "200")
+	e.add("WS_ROUTE", r.Prefix)
+	e.add("WS_BOOT", boot)
+	e.add("WS_EVENTS", strings.Join(r.Events, ","))
+	return e.params, e.err
+}
+
+// A request is what of a handshake reaches PHP, again with every event.
+type request struct {
+	uri, query string
+	host       string // the Host header
+	header     http.Header
+	peer       peer
+	serverAddr string // of the socket's own end
+	serverPort string
+}
+
+// requestParams are the same for every event of a connection.
+func requestParams(r *request) (fastcgi.Params, error) {
+	var e environment
+	e.add("REQUEST_URI", r.uri)
+	e.add("QUERY_STRING", r.query)
+	e.add("REMOTE_ADDR", r.peer.addr)
+	e.add("REMOTE_PORT", r.peer.port)
+	e.add("SERVER_NAME", serverName(r.host, r.serverAddr))
+	e.add("SERVER_ADDR", r.serverAddr)
+	e.add("SERVER_PORT", r.serverPort)
+	if r.peer.scheme == "https" {
+		e.add("REQUEST_SCHEME", "https")
+		e.add("HTTPS", "on") // absent otherwise: PHP programs test for non-empty
+	} else {
+		e.add("REQUEST_SCHEME", "http")
+	}
+	e.add("HTTP_HOST", r.host)
+	for _, name := range sortedNames(r.header) {
+		if !forwards(name, r.peer.trusted) {
+			continue
+		}
+		separator := ", "
+		if name == "Cookie" {
+			separator = "; " // RFC 6265, section 5.4
+		}
+		e.add(headerParam(name), strings.Join(r.header[name], separator))
+	}
+	return e.params, e.err
+}
+
+func sortedNames(h http.Header) []string {
+	names := make([]string, 0, len(h))
+	for name := range h {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// headerParam is the param of a header's name that forwards has let pass.
+func headerParam(name string) string {
+	return "HTTP_" + strings.ReplaceAll(strings.ToUpper(name), "-", "_")
+}
+
+// forwards reports whether the header reaches PHP. Not forwarded are those
+// that describe this connection and not the request (RFC 9110, section 7.6.1),
+// those of the WebSocket handshake, Content-* of a body there is not, Proxy,
+// which some programs take for a setting of their own (httpoxy), and from all
+// but trusted proxies what claims to say who the client is.
+//
+// The Connection header's own list of further names is not obeyed: with it a
+// client could take away what a proxy has added.
+func forwards(name string, trusted bool) bool {
+	if !plainName(name) {
+		return false
+	}
+	switch http.CanonicalHeaderKey(name) {
+	case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
+		"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "Content-Type", "Proxy", "Host":
+		return false
+	case "Forwarded", "X-Real-Ip":
+		return trusted
+	}
+	name = strings.ToLower(name)
+	if strings.HasPrefix(name, "x-forwarded-") {
+		return trusted
+	}
+	return !strings.HasPrefix(name, "sec-websocket-")
+}
+
+// plainName reports whether name is of [A-Za-z0-9-] only. Others, X_A or X.A,
+// would become the param of another header, which PHP could not tell apart.
+func plainName(name string) bool {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-':
+		default:
+			return false
+		}
+	}
+	return name != ""
+}
+
+// serverName is the host that the client asked for, without its port, if it
+// can be one, else the address it connected to.
+func serverName(host, fallback string) string {
+	name := host
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		name = host[:i]
+	}
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
+			c == '-', c == '.', c == ':', c == '[', c == ']':
+		default:
+			return fallback
+		}
+	}
+	if name == "" {
+		return fallback
+	}
+	return name
+}
+
+// contentType is the CONTENT_TYPE of a message: the one that is fixed, or one
+// chosen by the message's look.
+func contentType(fixed string, text bool, body []byte) string {
+	switch {
+	case fixed != "auto":
+		return fixed
+	case !text:
+		return "application/octet-stream"
+	case len(body) > 0 && (body[0] == '{' || body[0] == '['):
+		return "application/json"
+	}
+	return "text/plain; charset=utf-8"
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func utoa(n uint64) string { return strconv.FormatUint(n, 10) }

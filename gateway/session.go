@@ -1,0 +1,194 @@
+package gateway
+
+import (
+	"bytes"
+	"runtime/debug"
+	"sync"
+
+	"ws-fpm/fastcgi"
+	"ws-fpm/websocket"
+)
+
+// maxQueued is how many bytes of messages may wait for PHP before the client's
+// socket is not read; the message that passes it is still accepted.
+const maxQueued = 1 << 20
+
+// A session is one connection as PHP knows it. PHP works on one message of it
+// at a time; a goroutine exists while there is one.
+type session struct {
+	gateway *Gateway
+	route   *route
+	conn    *websocket.Conn
+	id      string         // WS_CONNECTION_ID
+	params  fastcgi.Params // what every event of the connection repeats
+
+	seq uint64 // of the last event; the serving goroutine's
+
+	mu      sync.Mutex         // guards what follows
+	serving bool               // a goroutine works on messages
+	queue   []message          // that wait for it
+	queued  int                // bytes of queue
+	paused  bool               // the client is not read, for too much waits
+	last    *websocket.Closing // to close with when nothing waits; nil: stay open
+	deaf    bool               // what still comes is not worth PHP's time
+	ended   bool               // the socket is gone
+}
+
+// A message waits for PHP.
+type message struct {
+	op   websocket.Opcode
+	body []byte
+}
+
+// Message takes a message from the client (see websocket.Handler).
+func (s *session) Message(op websocket.Opcode, payload []byte) (more bool) {
+	s.mu.Lock()
+	switch {
+	case s.deaf:
+		s.mu.Unlock()
+		s.gateway.count.dropped.Inc()
+		return true
+	case !s.serving:
+		s.serving = true
+		s.mu.Unlock()
+		m := message{op, append(takeBody(len(payload)), payload...)}
+		s.gateway.work.Go(func() { s.serve(m) })
+		return true
+	}
+	s.queue = append(s.queue, message{op, bytes.Clone(payload)})
+	s.queued += len(payload)
+	s.paused = s.fullLocked()
+	paused := s.paused
+	s.mu.Unlock()
+	s.conn.Hold(len(payload)) // not under the lock: it may find this client to be the one to go
+	if paused {
+		s.gateway.count.pauses.Inc()
+	}
+	return !paused
+}
+
+func (s *session) fullLocked() bool {
+	return len(s.queue) >= s.route.Waiting || s.queued >= maxQueued
+}
+
+// Fail closes the connection once the messages that came before the fault are
+// answered (see websocket.Handler).
+func (s *session) Fail(err *websocket.ProtocolError) {
+	s.gateway.log.Debug("client broke the protocol", "connection", s.id, "code", err.Code, "reason", err.Reason)
+	s.closeAfter(websocket.Closing{Code: err.Code})
+}
+
+// goAway closes the connection for a shutdown, after the messages that wait.
+func (s *session) goAway() {
+	s.closeAfter(websocket.Closing{Code: websocket.StatusGoingAway})
+}
+
+// closeAfter closes when nothing waits for PHP. What comes meanwhile is not
+// for PHP any more.
+func (s *session) closeAfter(how websocket.Closing) {
+	s.mu.Lock()
+	s.deaf = true
+	now := !s.serving
+	if s.last == nil {
+		s.last = &how
+	}
+	s.mu.Unlock()
+	if now {
+		s.conn.Close(how.Code, how.Reason)
+	}
+}
+
+// closeNow closes with what PHP or a failure asked for. Messages that wait are
+// dropped: a client that is thrown out is not served further.
+func (s *session) closeNow(how websocket.Closing) {
+	s.forget()
+	s.conn.Close(how.Code, how.Reason)
+}
+
+// Shed forgets the messages that wait (see websocket.Handler).
+func (s *session) Shed() { s.forget() }
+
+func (s *session) forget() {
+	s.mu.Lock()
+	s.deaf = true
+	messages, size := len(s.queue), s.queued
+	s.queue, s.queued = nil, 0
+	s.mu.Unlock()
+	s.gateway.count.dropped.Add(uint64(messages))
+	s.conn.Hold(-size)
+}
+
+// Ended takes note that the socket is gone (see websocket.Handler). Messages
+// that came before still run.
+func (s *session) Ended(how websocket.Closing) {
+	s.gateway.count.closed(how)
+	s.gateway.log.Debug("closed", "connection", s.id, "code", how.Code, "by", how.By)
+	s.mu.Lock()
+	s.ended = true
+	gone := !s.serving
+	s.mu.Unlock()
+	if gone {
+		s.gateway.leave()
+	}
+}
+
+// serve works on m and on what has come meanwhile.
+func (s *session) serve(m message) {
+	defer s.rescue()
+	for more := true; more; {
+		s.answer(m)
+		giveBody(m.body)
+		m, more = s.next()
+	}
+}
+
+// next gives the next message, or ends serving.
+func (s *session) next() (m message, more bool) {
+	s.mu.Lock()
+	if len(s.queue) == 0 {
+		last, ended := s.last, s.ended
+		s.serving = false
+		s.queue = nil
+		s.mu.Unlock()
+		if last != nil {
+			s.conn.Close(last.Code, last.Reason)
+		}
+		if ended {
+			s.gateway.leave()
+		}
+		return message{}, false
+	}
+	m = s.queue[0]
+	s.queue[0] = message{}
+	s.queue = s.queue[1:]
+	s.queued -= len(m.body)
+	resume := s.paused && !s.fullLocked()
+	if resume {
+		s.paused = false
+	}
+	s.mu.Unlock()
+	s.conn.Hold(-len(m.body))
+	if resume {
+		s.conn.Resume()
+	}
+	return m, true
+}
+
+// rescue is deferred by serve: a panic costs this client its connection, and
+// no other client anything.
+func (s *session) rescue() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	s.gateway.panicked(v, debug.Stack())
+	s.forget()
+	s.mu.Lock()
+	s.serving = false
+	gone := s.ended
+	s.mu.Unlock()
+	s.conn.Kill()
+	if gone {
+		s.gateway.leave()
+	}
+}
