@@ -1,0 +1,3 @@
+module ws-fpm/bench
+
+go 1.26.0
