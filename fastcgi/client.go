@@ -5,13 +5,19 @@ package fastcgi
 
 import (
 	"context"
+	"strconv"
+	"sync"
+	"time"
 )
 
 // A Class is a request's place in the queue for a connection.
 type Class uint8
 
 // Requests of an earlier class are served first; within a class, first come,
-// first served.
+// first served. One that has waited for half of QueueTimeout goes before all
+// messages, as long as Connect holds less than half of MaxConns and
+// Disconnect less than a quarter. Disconnect never holds more than a quarter.
+// Every class may hold at least one connection.
 const (
 	Message Class = iota
 	Connect
@@ -22,7 +28,7 @@ const (
 // when [Client.Do] returns: it has been copied by then.
 type Request struct {
 	Params []Params // sent in this order, before CONTENT_LENGTH and REQUEST_METHOD
-	Get    bool     // a GET without body; else a POST
+	Get    bool     // a GET, without Body; else a POST
 	Body   []byte
 	Class  Class
 }
@@ -30,8 +36,14 @@ type Request struct {
 // A Client sends requests to one FastCGI server. All its methods may be called
 // from several goroutines at once.
 type Client struct {
-	opts Options
-	n    counters
+	opts   Options
+	n      counters
+	killed chan struct{}  // closed when Close stops waiting
+	work   sync.WaitGroup // calls of Do, readers, writers
+
+	mu   sync.Mutex // guards what follows
+	dead bool       // killed is closed
+	pool pool
 }
 
 // New returns a client. It connects when the first request comes.
@@ -40,22 +52,233 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{opts: o}, nil
+	c := &Client{opts: o, killed: make(chan struct{})}
+	c.pool.line.maxConns = o.MaxConns
+	c.pool.line.aged = o.QueueTimeout / 2
+	return c, nil
 }
+
+// maxAttempts is how often a request is sent that provably did not run.
+const maxAttempts = 3
 
 // Do sends req and returns the reply once its head is complete. The caller
 // reads the reply to its end or closes it.
 //
-// The end of ctx ends the waiting of Do; it does not reach a reply that Do has
-// returned. A request that was already sent then runs on.
+// The end of ctx ends Do; it does not reach a reply that Do has returned. A
+// request that was sent by then runs on, and its outcome is Unknown.
+//
+// A request that could not have run is sent again: when no connection came
+// about or a kept one was found dead before any byte was taken, when the server
+// refused to multiplex or was overloaded. Nothing else is ever sent twice.
 func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
-	return nil, &Error{Outcome: NotExecuted, Kind: KindClosed, Op: "sending", Err: errClientClosed}
+	c.n.requests.Add(1)
+	c.mu.Lock()
+	if c.pool.closing {
+		c.mu.Unlock()
+		return nil, c.refuse(closedError())
+	}
+	c.work.Add(1)
+	c.mu.Unlock()
+	defer c.work.Done()
+
+	entered := time.Now()
+	pause := firstDownPause
+	for attempt := 1; ; attempt++ {
+		r, err := c.attempt(ctx, req, entered)
+		if err == nil {
+			return r, nil
+		}
+		if !err.again || attempt == maxAttempts {
+			return nil, c.refuse(err)
+		}
+		c.n.retries.Add(1)
+		if err.Kind == KindBusy {
+			if stop := c.sleep(ctx, jitter(pause)); stop != nil {
+				return nil, c.refuse(stop)
+			}
+			pause = min(2*pause, lastDownPause)
+		}
+	}
+}
+
+func (c *Client) refuse(err *Error) *Error {
+	c.n.count(err)
+	return err
+}
+
+// attempt sends req once.
+func (c *Client) attempt(ctx context.Context, req *Request, entered time.Time) (*Response, *Error) {
+	for {
+		if ctx.Err() != nil {
+			return nil, canceled(ctx, NotExecuted)
+		}
+		alone := c.opts.Multiplex && !c.mayKeep(len(req.Body))
+		cn, err := c.acquire(ctx, req.Class, alone, entered)
+		if err != nil {
+			return nil, err
+		}
+		r := &Response{class: req.Class, ready: make(chan struct{}, 1)}
+		r.head.maxBytes, r.head.maxLines = c.opts.MaxHead, c.opts.MaxHeadLines
+		wire := takeBuf()
+		if err := c.encode(wire, r, req); err != nil {
+			putBuf(wire)
+			c.putBack(cn, req.Class)
+			return nil, err
+		}
+		if cn == nil {
+			if cn, err = c.open(ctx, req.Class, alone, entered); err != nil {
+				putBuf(wire)
+				return nil, err
+			}
+		}
+		id, ok := cn.reserve()
+		if !ok {
+			// It closed just now, and nothing was sent. Each such connection
+			// is gone for good, so this ends.
+			putBuf(wire)
+			c.letGo(req.Class)
+			continue
+		}
+		return c.exchange(ctx, cn, r, id, wire)
+	}
+}
+
+// open opens a connection in a slot that was granted.
+func (c *Client) open(ctx context.Context, class Class, alone bool, entered time.Time) (*conn, *Error) {
+	nc, cn, err := c.dial(ctx, alone, entered)
+	if err != nil {
+		c.putBack(nil, class)
+		return nil, err
+	}
+	if cn != nil {
+		return cn, nil
+	}
+	cn = c.newConn(nc)
+	c.mu.Lock()
+	if c.dead {
+		c.mu.Unlock()
+		nc.Close()
+		c.putBack(nil, class)
+		return nil, closedError()
+	}
+	c.pool.conns = append(c.pool.conns, cn)
+	c.mu.Unlock()
+	c.work.Go(cn.readLoop)
+	return cn, nil
+}
+
+// encode writes all of a request into one buffer, so that it can reach the
+// server in one write. GET_VALUES rides behind it if the connection is kept.
+func (c *Client) encode(wire *[]byte, r *Response, req *Request) *Error {
+	method, body := "POST", req.Body
+	if req.Get {
+		method, body = "GET", nil
+	}
+	r.keep = c.mayKeep(len(body))
+	var own [64]byte
+	tail := appendPair(own[:0], "REQUEST_METHOD", method)
+	tail = appendPair(tail, "CONTENT_LENGTH", strconv.Itoa(len(body)))
+
+	b, err := appendParams(appendBegin(*wire, 1, r.keep), 1, req.Params, tail)
+	if err != nil {
+		return &Error{Outcome: NotExecuted, Kind: KindRequest, Op: "encoding a request", Err: err}
+	}
+	r.commit = len(b)
+	b = appendStdin(b, 1, body)
+	if r.keep {
+		b = appendGetValues(b)
+	}
+	*wire = b
+	return nil
+}
+
+// exchange sends a request over cn and waits for the head of the reply.
+func (c *Client) exchange(ctx context.Context, cn *conn, r *Response, id uint16, wire *[]byte) (*Response, *Error) {
+	r.cn, r.id = cn, id
+	if id != 1 {
+		setID(*wire, id)
+	}
+	cn.send(r, wire, r.keep)
+	for {
+		select {
+		case <-r.ready:
+			if ok, err := r.take(); ok || err != nil {
+				return r, err
+			}
+		case <-ctx.Done():
+			ok, err := r.take()
+			if !ok && err == nil {
+				err = canceled(ctx, Unknown)
+				r.giveUp(err)
+			}
+			if err != nil {
+				return nil, err
+			}
+			return r, nil
+		}
+	}
 }
 
 // Close refuses further requests, closes idle connections, and lets requests
 // in hand finish until ctx ends; then it closes their connections as well.
-// It returns ctx's error if it came to that.
-func (c *Client) Close(ctx context.Context) error { return nil }
+// It returns ctx's error if it came to that. A reply counts as a request in
+// hand until its end or its Close.
+func (c *Client) Close(ctx context.Context) error {
+	c.mu.Lock()
+	c.pool.closing = true
+	conns := append([]*conn(nil), c.pool.conns...)
+	c.mu.Unlock()
+	for _, cn := range conns {
+		cn.retire()
+	}
+	done := make(chan struct{})
+	go func() {
+		c.work.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	c.kill()
+	<-done
+	return ctx.Err()
+}
+
+func (c *Client) kill() {
+	c.mu.Lock()
+	if !c.dead {
+		c.dead = true
+		close(c.killed)
+	}
+	conns := append([]*conn(nil), c.pool.conns...)
+	c.mu.Unlock()
+	for _, cn := range conns {
+		cn.kill()
+	}
+}
 
 // Stats returns a snapshot.
-func (c *Client) Stats() Stats { return c.n.snapshot() }
+func (c *Client) Stats() Stats {
+	s := c.n.snapshot()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := &c.pool
+	s.Open, s.Resting, s.Streams, s.Waiting = p.slots, p.resting, p.streams, p.line.len()
+	for _, cn := range p.ready {
+		if cn.load == 0 {
+			s.Idle++
+		}
+	}
+	s.InUse = len(p.conns) - s.Idle
+	return s
+}
+
+func canceled(ctx context.Context, o Outcome) *Error {
+	return &Error{Outcome: o, Kind: KindCanceled, Op: "waiting", Err: context.Cause(ctx)}
+}
+
+func closedError() *Error {
+	return &Error{Outcome: NotExecuted, Kind: KindClosed, Op: "sending a request", Err: errClientClosed}
+}

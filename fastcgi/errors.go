@@ -97,10 +97,16 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// A protocolError is what broke a connection when the server sent it.
+type protocolError struct{ error }
+
+func (e *protocolError) Unwrap() error { return e.error }
+
 var (
+	errIdleData      = errors.New("data on an idle connection")
+	errEarly         = errors.New("reply to a request that was not sent")
 	errClientClosed  = errors.New("client is closed")
 	errConnClosed    = errors.New("connection closed by the server")
-	errStale         = errors.New("kept connection is gone")
 	errQueueFull     = errors.New("queue is full")
 	errQueueTimeout  = errors.New("waited too long for a connection")
 	errNoStream      = errors.New("all streams are taken")
@@ -110,6 +116,7 @@ var (
 	errBodyTooBig    = errors.New("reply body over the limit")
 	errTooSlow       = errors.New("reply not read fast enough on a shared connection")
 	errReplyClosed   = errors.New("reply was closed")
+	errAbandoned     = errors.New("connection given up")
 	errNoHead        = errors.New("request ended before the head did")
 	errCantMultiplex = errors.New("server does not multiplex (FCGI_CANT_MPX_CONN)")
 	errOverloaded    = errors.New("server is overloaded (FCGI_OVERLOADED)")

@@ -138,3 +138,13 @@ func appendGetValues(b []byte) []byte {
 	b = appendHeader(b, typeGetValues, 0, pairLen(len(mpxsConns), 0))
 	return appendPair(b, mpxsConns, "")
 }
+
+// setID gives all records of a request another id; those of id 0 keep it.
+func setID(wire []byte, id uint16) {
+	for len(wire) >= headerLen {
+		if binary.BigEndian.Uint16(wire[2:]) != 0 {
+			binary.BigEndian.PutUint16(wire[2:], id)
+		}
+		wire = wire[headerLen+int(binary.BigEndian.Uint16(wire[4:])):]
+	}
+}

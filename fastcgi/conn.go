@@ -1,0 +1,402 @@
+package fastcgi
+
+import (
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	nudgeAfter  = 100 * time.Millisecond // silence of a new connection before idle ones are closed
+	proveFor    = 50 * time.Millisecond  // how long the first validated connections are watched
+	maxUnread   = 64 << 10               // bytes of a reply that wait to be read
+	maxUnreadMx = 1 << 20                // the same on a connection that others share
+)
+
+type connState uint8
+
+const (
+	connBusy       connState = iota // carries requests, or is about to
+	connValidating                  // its request has ended, FCGI_GET_VALUES is unanswered
+	connProving                     // answered, by a server that may close behind the answer
+	connIdle                        // ready for a request
+	connClosed
+)
+
+// A conn is one connection. Its reader goroutine lives as long as it does;
+// what the bytes mean the mux says. Lock order: a conn's mu, then its client's.
+type conn struct {
+	client *Client
+	nc     net.Conn
+	raw    syscall.RawConn
+	tcp    bool
+
+	mu     sync.Mutex // guards what follows; released by unlock
+	room   sync.Cond  // the reader waits here while too much is unread
+	state  connState
+	mux    mux
+	reqs   [sharedLimit]*Response // in flight, by id-1
+	last   bool                   // to be closed once nothing is in flight
+	used   bool                   // has carried a request to its end
+	heard  bool                   // a byte has come
+	broken error                  // why reading or writing has failed
+	todo   todo
+
+	writing  writeState
+	out      []outgoing
+	try      tryWriter // used by whoever set writing
+	timer    *time.Timer
+	armed    time.Time // when timer fires; zero: not armed
+	stateEnd time.Time // when validating, proving or idle is looked at again
+	giveUp   time.Time // when validating ends in any case
+	nudgeAt  time.Time // zero: not wanted
+
+	// The client's mu guards these.
+	load, capacity int // requests granted, and how many may be
+	listed         bool
+}
+
+type writeState uint8
+
+const (
+	notWriting   writeState = iota
+	tryingWrite             // in a call that does not wait
+	waitingWrite            // a goroutine waits for the socket
+)
+
+// An outgoing is bytes on their way to the socket.
+type outgoing struct {
+	r    *Response // nil: FCGI_GET_VALUES alone
+	wire *[]byte
+	sent int
+}
+
+// todo is what follows from a change, to be done when the lock is released.
+type todo struct {
+	flush   bool // write what is queued
+	unlist  bool // give the connection no further request
+	close   bool
+	rest    time.Duration // close: how long the slot stays taken
+	eof     bool          // close: an idle connection was closed by the server
+	shed    bool          // close idle connections: a new one is not served
+	freed   int           // the connection has room for so many more requests
+	shares  bool          // the server multiplexes
+	streams int           // streamed replies that ended
+	ended   [classes]int  // requests that ended
+}
+
+func (c *Client) newConn(nc net.Conn) *conn {
+	cn := &conn{client: c, nc: nc, load: 1, capacity: 1}
+	cn.room.L = &cn.mu
+	if sc, ok := nc.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			cn.raw = raw
+		}
+	}
+	_, cn.tcp = nc.(*net.TCPConn)
+	cn.try = newTryWriter(cn.raw)
+	return cn
+}
+
+// unlock ends a change of cn and does what followed from it. Nothing of that
+// may happen under the lock: closing waits for the kernel, and the client may
+// touch other connections.
+func (cn *conn) unlock() {
+	do := cn.todo
+	cn.todo = todo{}
+	cn.mu.Unlock()
+	if do == (todo{}) {
+		return
+	}
+	if do.close {
+		cn.nc.Close()
+		cn.client.gone(cn, do)
+		return
+	}
+	if do.flush {
+		cn.flush()
+		do.flush = false
+	}
+	if do != (todo{}) {
+		cn.client.changed(cn, do)
+	}
+}
+
+// reserve takes an id for a request. It fails if the connection has closed
+// since it was granted.
+func (cn *conn) reserve() (id uint16, ok bool) {
+	cn.mu.Lock()
+	defer cn.unlock()
+	if cn.state == connClosed || cn.last {
+		return 0, false
+	}
+	if id, ok = cn.mux.begin(); !ok {
+		return 0, false
+	}
+	cn.state = connBusy
+	return id, true
+}
+
+// send starts a request. Its wire is cn's from now on.
+func (cn *conn) send(r *Response, wire *[]byte, asks bool) {
+	now := time.Now()
+	cn.mu.Lock()
+	r.started, r.deadline = now, now.Add(cn.client.opts.Timeout)
+	if cn.state == connClosed {
+		putBuf(wire)
+		cn.todo.ended[r.class]++
+		r.failLocked(r.lostLocked(cn.broken))
+		cn.unlock()
+		return
+	}
+	cn.reqs[r.id-1] = r
+	if asks {
+		cn.mux.ask()
+	}
+	if !cn.used && !cn.heard {
+		cn.nudgeAt = now.Add(nudgeAfter)
+	}
+	if cn.used {
+		cn.client.n.reused.Add(1)
+	}
+	cn.last = cn.last || !r.keep
+	cn.armLocked()
+	cn.queueLocked(outgoing{r: r, wire: wire})
+	cn.unlock()
+}
+
+// readLoop reads until the connection is closed.
+func (cn *conn) readLoop() {
+	buf := readBufs.Get().(*[]byte)
+	defer readBufs.Put(buf)
+	ack := cn.tcp && cn.raw != nil
+	for cn.awaitRoom() {
+		if ack {
+			cn.raw.Control(armQuickAck)
+		}
+		n, err := cn.nc.Read(*buf)
+		cn.mu.Lock()
+		if n > 0 && cn.state != connClosed {
+			cn.heard = true
+			cn.feedLocked((*buf)[:n])
+		}
+		if err != nil && cn.state != connClosed {
+			cn.readFailedLocked(err)
+		}
+		cn.unlock()
+	}
+}
+
+// awaitRoom waits while the consumer of a reply lags behind; the server then
+// blocks in its write. A connection that others share is always read: there
+// it is the reply that ends. It reports whether to read on.
+func (cn *conn) awaitRoom() bool {
+	cn.mu.Lock()
+	defer cn.unlock()
+	for cn.state != connClosed {
+		r := cn.reqs[0]
+		if r == nil || cn.mux.shared || r.unread() < maxUnread {
+			return true
+		}
+		r.pausedLocked(true)
+		cn.room.Wait()
+		if cn.state != connClosed && cn.reqs[0] == r {
+			r.pausedLocked(false)
+		}
+	}
+	return false
+}
+
+// feedLocked acts on what came.
+func (cn *conn) feedLocked(b []byte) {
+	for len(b) > 0 && cn.state != connClosed {
+		ev, n, err := cn.mux.next(b)
+		if err != nil {
+			cn.client.n.protocolErrors.Add(1)
+			cn.breakLocked(&protocolError{err})
+			return
+		}
+		b = b[n:]
+		cn.actLocked(ev)
+	}
+	if (cn.state == connIdle || cn.state == connProving) && cn.mux.midRecord() {
+		cn.client.n.protocolErrors.Add(1)
+		cn.breakLocked(&protocolError{errIdleData})
+	}
+}
+
+func (cn *conn) actLocked(ev event) {
+	var r *Response
+	switch ev.kind {
+	case evStdout, evStderr, evEnd:
+		if r = cn.reqs[ev.id-1]; r == nil {
+			// The id is taken, and nothing was sent yet.
+			cn.client.n.protocolErrors.Add(1)
+			cn.breakLocked(&protocolError{errEarly})
+			return
+		}
+	}
+	switch ev.kind {
+	case noEvent:
+	case evStdout:
+		r.stdoutLocked(ev.data)
+	case evStderr:
+		r.stderrLocked(ev.data)
+	case evEnd:
+		cn.reqs[ev.id-1] = nil
+		cn.todo.ended[r.class]++
+		if ev.status == statusCantMpx || ev.status == statusRole {
+			cn.last = true
+		}
+		r.endLocked(ev.status)
+		cn.used = true
+		cn.settleLocked()
+	case evResult:
+		cn.resultLocked(ev)
+	case evNotOffered:
+		cn.client.learnNoKeepAlive()
+		cn.last = true
+		cn.settleLocked()
+	default:
+		panic("BUG: fastcgi: no such event")
+	}
+}
+
+// settleLocked decides what becomes of a connection with nothing in flight.
+func (cn *conn) settleLocked() {
+	if cn.state == connClosed {
+		return
+	}
+	if cn.mux.shared && !cn.last {
+		cn.todo.freed++ // one END, one place
+		if cn.mux.active == 0 {
+			cn.state = connIdle
+			cn.stateEnd = time.Now().Add(cn.client.opts.KeepAlive)
+			cn.armLocked()
+		}
+		return
+	}
+	if cn.mux.active > 0 {
+		cn.todo.unlist = true
+		return
+	}
+	switch cn.writing {
+	case tryingWrite:
+		return // the writer will be back in a moment, and settle
+	case waitingWrite:
+		cn.last = true // what was not sent yet must not reach the next request
+	}
+	if cn.last {
+		cn.closeLocked(0)
+		return
+	}
+	cn.state = connValidating
+	now := time.Now()
+	cn.giveUp = now.Add(cn.client.opts.KeepAlive)
+	cn.stateEnd = now.Add(min(nudgeAfter, cn.client.opts.KeepAlive))
+	cn.armLocked()
+	if cn.mux.unasked == 0 {
+		// Answered before the request's end, which proves nothing: ask again.
+		wire := takeBuf()
+		*wire = appendGetValues(*wire)
+		cn.mux.ask()
+		cn.queueLocked(outgoing{wire: wire})
+	}
+}
+
+// resultLocked takes note of an answer to FCGI_GET_VALUES.
+func (cn *conn) resultLocked(ev event) {
+	if ev.shares && cn.client.opts.Multiplex && !cn.last && cn.client.mayShare() {
+		cn.mux.shared = true
+		cn.todo.shares = true
+	}
+	if cn.state != connValidating || !ev.proves {
+		return
+	}
+	if cn.mux.shared || cn.client.answered() {
+		cn.idleLocked()
+		return
+	}
+	cn.state = connProving
+	cn.stateEnd = time.Now().Add(proveFor)
+	cn.armLocked()
+}
+
+func (cn *conn) idleLocked() {
+	cn.state = connIdle
+	cn.stateEnd = time.Now().Add(cn.client.opts.KeepAlive)
+	cn.client.n.validated.Add(1)
+	cn.todo.freed++
+	cn.armLocked()
+}
+
+// closeLocked closes an open connection; its slot stays taken for rest more.
+// What is in flight has failed before, or fails here.
+func (cn *conn) closeLocked(rest time.Duration) {
+	cn.state = connClosed
+	cn.todo.close = true
+	cn.todo.rest = rest
+	cn.todo.freed = 0
+	if cn.timer != nil {
+		cn.timer.Stop()
+	}
+	cn.room.Broadcast()
+	if cn.writing == notWriting {
+		cn.failAllLocked()
+	} // else the writer knows what was sent, and does it
+}
+
+// readFailedLocked handles the end of what can be read.
+func (cn *conn) readFailedLocked(err error) {
+	switch cn.state {
+	case connIdle:
+		cn.todo.eof = true
+	case connValidating:
+		// The worker has served its last request (pm.max_requests).
+		cn.client.n.validationsFailed.Add(1)
+	case connProving:
+		cn.client.n.validationsFailed.Add(1)
+		cn.client.closedBehindAnswer()
+	}
+	if cn.mux.shared && cn.mux.active > 0 {
+		cn.client.learnNoSharing()
+	}
+	cn.breakLocked(err)
+}
+
+// breakLocked closes the connection because of err.
+func (cn *conn) breakLocked(err error) {
+	cn.broken = err
+	cn.closeLocked(0)
+}
+
+// failAllLocked fails what is in flight on a closed connection.
+func (cn *conn) failAllLocked() {
+	for i, r := range cn.reqs {
+		if r != nil {
+			cn.reqs[i] = nil
+			cn.todo.ended[r.class]++
+			r.failLocked(r.lostLocked(cn.broken))
+		}
+	}
+}
+
+// retire closes the connection as soon as it carries nothing.
+func (cn *conn) retire() {
+	cn.mu.Lock()
+	defer cn.unlock()
+	cn.last = true
+	if cn.state != connClosed && cn.mux.active == 0 {
+		cn.closeLocked(0)
+	}
+}
+
+// kill closes the connection whatever it carries.
+func (cn *conn) kill() {
+	cn.mu.Lock()
+	defer cn.unlock()
+	if cn.state != connClosed {
+		cn.breakLocked(errClientClosed)
+	}
+}
