@@ -143,7 +143,7 @@ func hasToken(values []string, token string) bool {
 
 // validKey reports whether key is 16 bytes in base64, in their one encoding.
 func validKey(key string) bool {
-	b, err := base64.StdEncoding.Strict().DecodeString(key)
+	b, err := base64.StdEncoding.DecodeString(key)
 	return err == nil && len(b) == 16 && base64.StdEncoding.EncodeToString(b) == key
 }
 
