@@ -21,6 +21,9 @@ const epollBatch = 128
 type poller struct {
 	file   *os.File // of the epoll instance
 	raw    syscall.RawConn
+	look   func(epfd uintptr) bool // looks for events; made once, so that no wait allocates
+	n      int                     // events that look found
+	err    error                   // or why it could not
 	events [epollBatch]syscall.EpollEvent
 }
 
@@ -39,7 +42,16 @@ func newPoller() (*poller, error) {
 		file.Close()
 		return nil, fmt.Errorf("websocket: making an epoll instance: %w", err)
 	}
-	return &poller{file: file, raw: raw}, nil
+	p := &poller{file: file, raw: raw}
+	p.look = func(epfd uintptr) bool {
+		for {
+			p.n, p.err = syscall.EpollWait(int(epfd), p.events[:], 0)
+			if p.err != syscall.EINTR {
+				return p.n > 0 || p.err != nil
+			}
+		}
+	}
+	return p, nil
 }
 
 // add has t reported whenever sock can be read.
@@ -78,16 +90,13 @@ func (p *poller) control(sock syscall.RawConn, op int, ev *syscall.EpollEvent) e
 // wait waits until some sockets can be read and calls ready for each. It
 // fails once the poller is closed.
 func (p *poller) wait(ready func(ticket)) error {
-	n := 0
-	err := p.raw.Read(func(epfd uintptr) bool {
-		var err error
-		n, err = syscall.EpollWait(int(epfd), p.events[:], 0)
-		return n > 0 || err != nil && err != syscall.EINTR
-	})
-	if err != nil {
+	if err := p.raw.Read(p.look); err != nil {
 		return err
 	}
-	for _, ev := range p.events[:max(n, 0)] {
+	if p.err != nil {
+		return p.err
+	}
+	for _, ev := range p.events[:p.n] {
 		ready(ticket{uint32(ev.Fd), uint32(ev.Pad)})
 	}
 	return nil
