@@ -98,16 +98,25 @@ func (l *backlog) wrote(n int) (frame, message bool) {
 	return true, l.cutLast
 }
 
-// drop forgets all but the frame being written. It returns the number of
-// messages that will not go out, or not as a whole.
+// drop forgets all but the frame being written and a close frame. It returns
+// the number of messages that will not go out, or not as a whole.
 func (l *backlog) drop() (messages int) {
-	for _, e := range l.queue {
-		if e.message {
+	if len(l.cut) == 0 {
+		l.cutHeld = 0
+	} else if l.cutHeld == 0 {
+		l.cutHeld = l.queue[0].held // the buffer that cut is in
+	}
+	queue := l.queue
+	l.queue, l.pongs = nil, nil
+	l.size, l.held = len(l.cut), l.cutHeld
+	for _, e := range queue {
+		switch {
+		case e.message:
 			messages++
+		case frameOp(e.b) == opClose:
+			l.push(e.b, false)
 		}
 	}
-	l.queue, l.pongs = nil, nil
-	l.size, l.held, l.cutHeld = len(l.cut), len(l.cut), len(l.cut)
 	return messages
 }
 

@@ -8,16 +8,17 @@ import "sync"
 type budget struct {
 	limit int64
 
-	mu    sync.Mutex // guards what follows
-	total int64
-	held  map[*Conn]int64 // of connections that hold anything
+	mu      sync.Mutex // guards what follows, and Conn.shed
+	total   int64
+	leaving int64           // the part of total held by connections being shed
+	held    map[*Conn]int64 // of connections that hold anything
 }
 
 // charge adds n bytes, which may be negative, to what c holds. If the budget
 // is exceeded it returns the connection to shed, else nil.
 //
-// A connection that is being shed has no more to give: it is passed over
-// until it holds nothing.
+// What a connection being shed still holds counts no more: it is as good as
+// free, and nobody else has to go for it.
 func (b *budget) charge(c *Conn, n int64) (victim *Conn) {
 	if n == 0 {
 		return nil
@@ -25,6 +26,9 @@ func (b *budget) charge(c *Conn, n int64) (victim *Conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.total += n
+	if c.shed {
+		b.leaving += n
+	}
 	// The parts of a connection charge independently, so that a sum may be
 	// below zero for a moment.
 	if held := b.held[c] + n; held != 0 {
@@ -32,17 +36,18 @@ func (b *budget) charge(c *Conn, n int64) (victim *Conn) {
 	} else {
 		delete(b.held, c)
 	}
-	if n < 0 || b.total <= b.limit {
+	if n < 0 || b.total-b.leaving <= b.limit {
 		return nil
 	}
 	var most int64
 	for c, held := range b.held {
-		if held > most && !c.shed.Load() {
+		if held > most && !c.shed {
 			victim, most = c, held
 		}
 	}
 	if victim != nil {
-		victim.shed.Store(true)
+		victim.shed = true
+		b.leaving += most
 	}
 	return victim
 }

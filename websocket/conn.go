@@ -9,9 +9,8 @@ import (
 )
 
 // A Handler is told what happens on one connection. Message, Fail and Ended
-// are called in that order of events, Message never twice at a time; Fail and
-// Shed may come from another goroutine while Message runs. None of them may
-// wait.
+// are called in the order of events and never two at a time; Shed may come from
+// another goroutine while one of them runs. None of them may wait.
 type Handler interface {
 	// Message takes a whole message. The payload is lent until Message
 	// returns. Returning false pauses reading until Conn.Resume; what has
@@ -25,10 +24,11 @@ type Handler interface {
 
 	// Shed says that the queues of all connections hold too much and this
 	// one most: the handler is to forget the messages that wait. The
-	// connection is being closed with 1013.
+	// connection is being closed with 1013. Shed is called once at most, and
+	// even after Ended if the handler still holds memory then (Conn.Hold).
 	Shed()
 
-	// Ended is the last call, made once, when the socket is gone.
+	// Ended is the last call but for Shed, made once, when the socket is gone.
 	Ended(how Closing)
 }
 
@@ -41,7 +41,8 @@ var ErrSlow = errors.New("websocket: client reads too slowly")
 
 // A Conn is the server side of one WebSocket connection. Its methods may be
 // called by several goroutines at once, but not under a lock that the handler
-// takes: Close and Resume may call the handler.
+// takes: all of them may call the handler, of this connection or, to shed
+// load, of another.
 type Conn struct {
 	server  *Server
 	loop    *loop
@@ -55,19 +56,21 @@ type Conn struct {
 
 	reader  atomic.Uint32 // a readerState: who may touch what follows
 	dec     decoder
-	left    []byte // read but not decoded while paused
-	heldIn  int    // bytes of dec and left as charged to the budget
-	unarmed bool   // the poller does not watch the socket
+	left    []byte // read before a pause; left[leftAt:] is not decoded yet
+	leftAt  int
+	heldIn  int  // bytes of dec and left as charged to the budget
+	unarmed bool // nobody waits for bytes
 
 	// Clocks, in nanoseconds of Server.now. The sweeper reads them.
 	heard   atomic.Int64 // when the client last sent anything
 	begun   atomic.Int64 // when the unfinished message began; zero: none
 	closeBy atomic.Int64 // when patience ends; zero: we are not closing
 
+	late   atomic.Bool // the unfinished message took too long: the reader is to fail
 	failed atomic.Bool // nothing more is decoded
-	shed   atomic.Bool // chosen to be closed for the memory it holds
 	dead   atomic.Bool // the socket is closed
 
+	shed   bool  // chosen to go for the memory it holds; budget.mu guards it
 	pinged int64 // when the sweeper sent a ping not answered yet; zero: none
 
 	mu           sync.Mutex // guards what follows
@@ -84,8 +87,12 @@ type Conn struct {
 // decoded on the caller's goroutine.
 func (c *Conn) Start(early []byte) {
 	defer c.rescueReader()
+	c.endIfDead()
+	if !c.move(fresh, reading) {
+		return
+	}
 	c.unarmed = true
-	if len(early) == 0 || c.feed(early) {
+	if c.feed(early) {
 		c.park()
 	}
 }
@@ -107,11 +114,20 @@ func (c *Conn) charge(n int) {
 	}
 }
 
-// shedLoad closes c because it holds more than any other.
+// shedLoad closes c because it holds more than any other. What it holds has to
+// be free soon, so not even the client's close frame is waited for.
 func (c *Conn) shedLoad() {
+	defer c.rescue()
 	c.server.stats.shed.Add(1)
-	c.abort(StatusTryAgain, "overloaded", &c.server.stats.droppedShed)
+	c.giveUp(StatusTryAgain)
+	payload := appendClose(nil, StatusTryAgain, "overloaded")
+	c.mu.Lock()
+	c.dropLocked(&c.server.stats.droppedShed)
+	c.sendCloseLocked(payload)
+	c.unlock()
 	c.handler.Shed()
+	c.Resume()
+	c.nudge()
 }
 
 // Kill cuts the connection without a closing handshake.
@@ -124,7 +140,7 @@ func (c *Conn) Kill() {
 // endIfDead ends a connection whose socket is closed, unless its reader is at
 // work and will do it.
 func (c *Conn) endIfDead() {
-	if c.dead.Load() && (c.move(parked, ended) || c.move(paused, ended)) {
+	if c.dead.Load() && (c.move(parked, ended) || c.move(paused, ended) || c.move(fresh, ended)) {
 		c.end()
 	}
 }
@@ -152,6 +168,7 @@ func (c *Conn) end() {
 	c.closing.lost()
 	how := c.closing.first
 	c.mu.Unlock()
+	defer c.rescue() // whoever ended c may serve others too
 	c.handler.Ended(how)
 }
 

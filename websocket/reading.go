@@ -1,11 +1,17 @@
 package websocket
 
-import "bytes"
+import (
+	"bytes"
+	"errors"
+	"os"
+	"time"
+)
 
 // A readerState says who may read the socket and touch the decoder. It only
 // changes by compare-and-swap, and giving the reader up is the owner's last
 // act.
 //
+//	fresh ──Start──▶ reading
 //	parked ──bytes came──▶ reading ──handler: enough──▶ paused
 //	   ▲                      │  ▲                        │
 //	   └──────────────────────┘  └────────Resume──────────┘
@@ -13,7 +19,8 @@ import "bytes"
 type readerState uint32
 
 const (
-	parked  readerState = iota // nobody: the poller, or a waiting goroutine, will
+	fresh   readerState = iota // nobody, until Start
+	parked                     // nobody: the poller, or a waiting goroutine, will
 	reading                    // one goroutine
 	resumed                    // one goroutine, and Resume was called: it must not pause
 	paused                     // nobody, until Resume
@@ -43,9 +50,26 @@ func (c *Conn) waitRead() {
 	buf := make([]byte, 4<<10)
 	for {
 		n, err := c.sock.Read(buf)
+		if errors.Is(err, os.ErrDeadlineExceeded) { // a nudge
+			c.sock.SetReadDeadline(time.Time{})
+			err = nil
+		}
 		if !c.move(parked, reading) || !c.received(buf[:n], err) {
 			return
 		}
+	}
+}
+
+// nudge has the reader look at late and failed though no bytes came. It does
+// nothing while the reader is at work or paused.
+func (c *Conn) nudge() {
+	if !c.polled {
+		c.sock.SetReadDeadline(time.Unix(1, 0)) // past: wake up now
+		return
+	}
+	if c.move(parked, reading) {
+		defer c.rescueReader()
+		c.received(nil, nil)
 	}
 }
 
@@ -54,9 +78,9 @@ func (c *Conn) waitRead() {
 func (c *Conn) received(b []byte, err error) bool {
 	if len(b) > 0 {
 		c.heard.Store(c.server.now())
-		if !c.feed(b) {
-			return false
-		}
+	}
+	if (len(b) > 0 || err == nil) && !c.feed(b) {
+		return false
 	}
 	if err != nil {
 		c.reader.Store(uint32(ended))
@@ -82,7 +106,9 @@ func (c *Conn) park() {
 // arm has somebody wait for bytes.
 func (c *Conn) arm() {
 	if !c.polled {
-		c.server.work.Go(c.waitRead)
+		if !c.server.spawn(c.waitRead) {
+			c.Kill()
+		}
 		return
 	}
 	if err := c.loop.poll.add(c.sock.raw, c.ticket); err != nil {
@@ -93,7 +119,12 @@ func (c *Conn) arm() {
 // pause gives the reader up until Resume, which will find rest. It fails if
 // Resume was called meanwhile: then the caller still owns the reader.
 func (c *Conn) pause(rest []byte) bool {
-	c.left = bytes.Clone(rest)
+	again := c.left != nil // and rest is the end of it
+	if again {
+		c.leftAt = len(c.left) - len(rest)
+	} else {
+		c.left, c.leftAt = bytes.Clone(rest), 0
+	}
 	c.chargeIn()
 	c.begun.Store(0) // while we do not read, the client cannot be late
 	was := c.unarmed
@@ -106,7 +137,9 @@ func (c *Conn) pause(rest []byte) bool {
 		return true
 	}
 	c.reader.Store(uint32(reading))
-	c.left = nil
+	if !again {
+		c.left = nil
+	}
 	c.unarmed = was || c.polled // a goroutine of its own just reads on
 	return false
 }
@@ -134,9 +167,7 @@ func (c *Conn) Resume() {
 func (c *Conn) resumeReading() {
 	defer c.rescueReader()
 	c.heard.Store(c.server.now()) // silence was ours
-	left := c.left
-	c.left = nil
-	if c.feed(left) {
+	if c.feed(c.left[c.leftAt:]) {
 		c.park()
 	}
 }
@@ -144,9 +175,15 @@ func (c *Conn) resumeReading() {
 // feed decodes b and hands on what it says. It reports whether the caller
 // still owns the reader, which it does not after a pause.
 func (c *Conn) feed(b []byte) bool {
+	if c.late.Load() {
+		c.fail(&ProtocolError{StatusPolicy, "message not finished in time"})
+	}
 	for !c.failed.Load() {
 		ev, n, err := c.dec.next(b)
 		b = b[n:]
+		// A Resume so far was for an earlier pause. One that Close makes is
+		// not lost, for closeBy is set before and looked at after.
+		c.move(resumed, reading)
 		if err != nil {
 			c.fail(err.(*ProtocolError))
 			break
@@ -176,8 +213,13 @@ func (c *Conn) feed(b []byte) bool {
 	return c.closeBy.Load() != 0 || !c.pause(nil)
 }
 
-// settle accounts for what the decoder keeps.
+// settle accounts for what the decoder keeps, when all bytes are decoded or
+// nothing more will be.
 func (c *Conn) settle() {
+	c.left, c.leftAt = nil, 0
+	if c.failed.Load() {
+		c.dec.drop(decoderFailed)
+	}
 	c.chargeIn()
 	switch {
 	case !c.dec.pending():
@@ -195,16 +237,23 @@ func (c *Conn) chargeIn() {
 	}
 }
 
-// fail ends decoding. The sweeper may call it while the reader is at work.
+// fail ends decoding and tells the handler why.
 func (c *Conn) fail(err *ProtocolError) {
-	if !c.failed.CompareAndSwap(false, true) {
-		return
+	if c.giveUp(err.Code) {
+		c.server.stats.violations.Add(1)
+		c.handler.Fail(err)
 	}
-	c.server.stats.violations.Add(1)
+}
+
+// giveUp has nothing more decoded. It reports whether that is news.
+func (c *Conn) giveUp(code StatusCode) bool {
+	if !c.failed.CompareAndSwap(false, true) {
+		return false
+	}
 	c.mu.Lock()
 	if c.closing.state == closeSent {
-		c.closing.failed(err.Code, "") // the client's close frame would not be seen
+		c.closing.failed(code, "") // the client's close frame would not be seen
 	}
 	c.unlock()
-	c.handler.Fail(err)
+	return true
 }

@@ -22,6 +22,9 @@ type Server struct {
 	stop    chan struct{}
 	sweeper sync.WaitGroup
 	work    sync.WaitGroup // loops, readers and drainers
+
+	mu     sync.Mutex // guards what follows, and that nothing joins work then
+	closed bool
 }
 
 // NewServer starts a server.
@@ -55,7 +58,8 @@ func NewServer(o Options) (*Server, error) {
 }
 
 // NewConn makes nc, whose opening handshake is done, a connection of s that
-// tells h what the client says. Nothing is read until Start.
+// tells h what the client says. Nothing is read until Start; a connection that
+// is not to be started has to be killed.
 func (s *Server) NewConn(nc net.Conn, h Handler, l Limits) *Conn {
 	l = l.withDefaults()
 	c := &Conn{
@@ -68,9 +72,14 @@ func (s *Server) NewConn(nc net.Conn, h Handler, l Limits) *Conn {
 		dec:      decoder{maxMessage: l.MaxMessage},
 	}
 	c.polled = c.loop.poll != nil && c.sock.raw != nil
-	c.reader.Store(uint32(reading)) // until Start parks it
 	c.heard.Store(s.now())
 	c.ticket = c.loop.table.add(c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		c.dead.Store(true) // Start will end it
+		nc.Close()
+	}
 	return c
 }
 
@@ -88,8 +97,16 @@ func (s *Server) All() iter.Seq[*Conn] {
 }
 
 // Close cuts every connection and ends the server. When it returns, no
-// goroutine of the server runs any more.
+// goroutine of the server runs any more; so no handler may call it.
 func (s *Server) Close() {
+	s.mu.Lock()
+	again := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if again {
+		s.work.Wait()
+		return
+	}
 	close(s.stop)
 	s.sweeper.Wait()
 	for c := range s.All() {
@@ -103,5 +120,17 @@ func (s *Server) Close() {
 	s.work.Wait()
 }
 
-// now is the time since the server's start, in nanoseconds.
-func (s *Server) now() int64 { return int64(time.Since(s.epoch)) }
+// spawn runs f in a goroutine that Close waits for. It reports false if Close
+// has been called: then f is not run, and all connections are being cut.
+func (s *Server) spawn(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.work.Go(f)
+	}
+	return !s.closed
+}
+
+// now is the time since the server's start, in nanoseconds; never zero, which
+// stands for a clock that does not run.
+func (s *Server) now() int64 { return int64(time.Since(s.epoch)) + 1 }

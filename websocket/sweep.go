@@ -28,6 +28,9 @@ func (s *Server) sweep() {
 func (c *Conn) check(now int64) {
 	defer c.rescue()
 	stats := &c.server.stats
+	if c.dead.Load() {
+		return // its reader will end it
+	}
 	if by := c.closeBy.Load(); by != 0 {
 		if now >= by {
 			stats.closeTimeouts.Add(1)
@@ -36,8 +39,10 @@ func (c *Conn) check(now int64) {
 		return
 	}
 	if begun := c.begun.Load(); begun != 0 && now-begun >= int64(messageTimeout) && !c.failed.Load() {
-		stats.messageTimeouts.Add(1)
-		c.fail(&ProtocolError{StatusPolicy, "message not finished in time"})
+		if c.late.CompareAndSwap(false, true) {
+			stats.messageTimeouts.Add(1)
+		}
+		c.nudge()
 		return
 	}
 	heard := c.heard.Load()
@@ -49,7 +54,7 @@ func (c *Conn) check(now int64) {
 			stats.pings.Add(1)
 			c.pinged = now
 		}
-	case heard > c.pinged:
+	case heard >= c.pinged:
 		c.pinged = 0
 	case now-c.pinged >= int64(c.server.opts.Pong):
 		stats.pongTimeouts.Add(1)

@@ -37,10 +37,13 @@ func (c *Conn) writeMessage(b []byte) error {
 		return ErrClosed
 	}
 	if c.backlog != nil && c.backlog.size >= c.outbox {
-		c.mu.Unlock()
 		stats.refused.Add(1)
 		stats.slow.Add(1)
-		c.abort(StatusTryAgain, "reading too slowly", &stats.droppedSlow)
+		// One act: a message let in between would arrive after a gap.
+		c.dropLocked(&stats.droppedSlow)
+		c.sendCloseLocked(appendClose(nil, StatusTryAgain, "reading too slowly"))
+		c.unlock()
+		c.Resume()
 		return ErrSlow
 	}
 	c.transmitLocked(b, true)
@@ -50,33 +53,34 @@ func (c *Conn) writeMessage(b []byte) error {
 
 // Close begins the closing handshake: after what is queued goes a close frame
 // with code and reason (at most 123 bytes; the rest is cut). It waits for
-// nothing. A second Close does nothing.
+// nothing. A second Close does nothing. It panics if code must not be sent.
 func (c *Conn) Close(code StatusCode, reason string) {
-	c.sendClose(code, reason)
+	payload := appendClose(nil, code, reason) // may panic, so not under the lock
+	c.mu.Lock()
+	c.sendCloseLocked(payload)
+	c.unlock()
 	c.Resume() // the client's close frame has to be read
 }
 
-// abort is Close for a client that is not worth waiting for: what is queued
-// goes no more, and is counted in dropped.
-func (c *Conn) abort(code StatusCode, reason string, dropped *atomic.Uint64) {
-	c.mu.Lock()
-	c.dropLocked(dropped)
-	c.mu.Unlock()
-	c.Close(code, reason)
-}
-
-func (c *Conn) sendClose(code StatusCode, reason string) {
-	c.mu.Lock()
-	if !c.broken && c.closing.state.maySendControl(opClose) {
-		if c.failed.Load() {
-			c.closing.failed(code, reason)
-		} else {
-			c.closing.sent(code, reason)
-		}
-		c.closeBy.Store(c.server.now() + int64(writeTimeout+closeTimeout))
-		c.transmitLocked(appendControl(nil, opClose, appendClose(nil, code, reason)), false)
+// sendCloseLocked sends the close frame with payload, if none was sent yet.
+func (c *Conn) sendCloseLocked(payload []byte) {
+	if c.broken {
+		// Nothing can be sent, and what the client has sent is for nobody any
+		// more: it is thrown away up to its end, and not for long.
+		c.closeBy.CompareAndSwap(0, c.server.now()+int64(closeTimeout))
+		return
 	}
-	c.unlock()
+	if !c.closing.state.maySendControl(opClose) {
+		return
+	}
+	code, reason, _ := parseClose(payload)
+	if c.failed.Load() {
+		c.closing.failed(code, reason)
+	} else {
+		c.closing.sent(code, reason)
+	}
+	c.closeBy.Store(c.server.now() + int64(writeTimeout+closeTimeout))
+	c.transmitLocked(appendControl(nil, opClose, payload), false)
 }
 
 // clientClosed takes the client's close frame. If it is the first of the
@@ -86,14 +90,11 @@ func (c *Conn) clientClosed(payload []byte) {
 	code, reason, _ := parseClose(payload) // the decoder has refused a bad one
 	c.mu.Lock()
 	c.closing.received(code, reason)
-	owed := c.closing.state.owesClose()
-	if owed {
+	if c.closing.state.owesClose() {
 		c.dropLocked(&c.server.stats.droppedClosed)
+		c.sendCloseLocked(appendClose(nil, code, ""))
 	}
 	c.unlock()
-	if owed {
-		c.sendClose(code, "")
-	}
 }
 
 // pong answers a ping: at once, or between the frames that wait.
@@ -135,19 +136,21 @@ func (c *Conn) transmitLocked(b []byte, message bool) {
 	c.mu.Lock()
 	c.server.stats.bytesOut.Add(uint64(n))
 	switch {
-	case err != nil && err != errAgain:
+	case n == len(b):
+		c.writtenLocked(frameOp(b), message)
+	case c.broken, err != nil && err != errAgain:
+		// Broken here means that c ended during the write: nothing may be
+		// queued any more.
 		if message {
 			c.server.stats.droppedClosed.Add(1)
 		}
 		c.breakLocked()
-	case n < len(b):
+	default:
 		c.backlogLocked().pushCut(b, n, message)
 		c.chargeOutLocked()
-	default:
-		c.writtenLocked(frameOp(b), message)
 	}
 	if c.backlog != nil {
-		c.server.work.Go(c.drain)
+		c.server.spawn(c.drain) // if the server closes, nobody writes any more
 		return
 	}
 	c.writing = false
@@ -206,7 +209,7 @@ func (c *Conn) chargeOutLocked() {
 	diff := held - c.heldOut
 	c.heldOut = held
 	if victim := c.server.budget.charge(c, int64(diff)); victim != nil {
-		c.server.work.Go(victim.shedLoad)
+		c.server.spawn(victim.shedLoad)
 	}
 }
 
