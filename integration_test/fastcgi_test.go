@@ -31,9 +31,10 @@ func (f *phpFPM) fastcgiClient(t testing.TB, o fastcgi.Options) *fastcgi.Client 
 		if err := c.Close(ctx); err != nil {
 			t.Errorf("closing the client: %v", err)
 		}
-		if s := c.Stats(); s.Idle != 0 || s.InUse != 0 {
-			t.Errorf("after Close: %d connections idle, %d in use", s.Idle, s.InUse)
-		}
+		eventually(t, time.Second, "no connection is left after Close", func() bool {
+			s := c.Stats()
+			return s.Idle == 0 && s.InUse == 0
+		})
 	})
 	return c
 }

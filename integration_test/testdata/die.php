@@ -1,7 +1,7 @@
 <?php
 // Ends its own worker by the signal the body names, maybe after some output.
 require __DIR__ . '/record.inc.php';
-[$signal, $when, $id] = explode(' ', file_get_contents('php://input'));
+[$signal, $when, $id] = explode(' ', file_get_contents('php://input'), 3);
 record($id);
 if ($when === 'flushed') {
     echo 'partial';

@@ -3,5 +3,5 @@
 require __DIR__ . '/record.inc.php';
 $id = file_get_contents('php://input');
 record($id);
-if (str_ends_with($id, '!')) posix_kill(getmypid(), SIGKILL);
+if (str_ends_with($id, '!')) posix_kill(getmypid(), 9);
 echo $id;
