@@ -28,13 +28,14 @@ const (
 	refusedPath    outcome = "not_found"       // 404, or a path of two meanings
 	refusedSize    outcome = "too_large"       // 431, 414
 	refusedOrigin  outcome = "origin"          // 403
+	refusedHost    outcome = "host"            // 403
 	refusedFull    outcome = "max_connections" // 503
 	refusedDrain   outcome = "draining"        // 503
 	refusedFlood   outcome = "max_handshakes"  // closed at once
 	broken         outcome = "broken"          // the client went, or writing failed
 )
 
-var outcomes = [...]outcome{accepted, refusedRequest, refusedPath, refusedSize, refusedOrigin, refusedFull,
+var outcomes = [...]outcome{accepted, refusedRequest, refusedPath, refusedSize, refusedOrigin, refusedHost, refusedFull,
 	refusedDrain, refusedFlood, broken}
 
 // answered is the result of an event that had a reply.

@@ -69,6 +69,10 @@ func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 		http.Error(w, http.StatusText(status), status)
 		return result
 	}
+	if g.opts.Hosts != nil && !g.opts.Hosts(r.Host) {
+		http.Error(w, "not a name of this server", http.StatusForbidden)
+		return refusedHost
+	}
 	if checkPath(r.URL.EscapedPath()) != nil {
 		http.Error(w, "bad path", http.StatusBadRequest)
 		return refusedPath

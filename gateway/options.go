@@ -41,6 +41,10 @@ type Options struct {
 	// Software is SERVER_SOFTWARE. Empty means "ws-fpm".
 	Software string
 
+	// Hosts says whether a Host header names this server; other requests are
+	// answered 403. Nil means that any name will do.
+	Hosts func(host string) bool
+
 	// Fallback answers requests for paths of no route. Nil means 404.
 	Fallback http.Handler
 

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,7 +46,7 @@ func routeParams(r *Route, software, boot string) (fastcgi.Params, error) {
 type request struct {
 	uri, query string
 	host       string // the Host header
-	header     http.Header
+	header     map[string][]string
 	peer       peer
 	serverAddr string // of the socket's own end
 	serverPort string
@@ -83,7 +82,7 @@ func requestParams(r *request) (fastcgi.Params, error) {
 	return e.params, e.err
 }
 
-func sortedNames(h http.Header) []string {
+func sortedNames(h map[string][]string) []string {
 	names := make([]string, 0, len(h))
 	for name := range h {
 		names = append(names, name)
@@ -109,14 +108,14 @@ func forwards(name string, trusted bool) bool {
 	if !plainName(name) {
 		return false
 	}
-	switch http.CanonicalHeaderKey(name) {
-	case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
-		"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "Content-Type", "Proxy", "Host":
+	name = strings.ToLower(name)
+	switch name {
+	case "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization",
+		"te", "trailer", "transfer-encoding", "upgrade", "content-length", "content-type", "proxy", "host":
 		return false
-	case "Forwarded", "X-Real-Ip":
+	case "forwarded", "x-real-ip":
 		return trusted
 	}
-	name = strings.ToLower(name)
 	if strings.HasPrefix(name, "x-forwarded-") {
 		return trusted
 	}

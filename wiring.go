@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"syscall"
+
+	"ws-fpm/config"
+	"ws-fpm/fastcgi"
+	"ws-fpm/gateway"
+	"ws-fpm/metrics"
+)
+
+// newPools makes a FastCGI client for each pool.
+func newPools(pools []config.Pool, r *metrics.Registry) (map[string]*fastcgi.Client, error) {
+	clients := map[string]*fastcgi.Client{}
+	for _, p := range pools {
+		client, err := fastcgi.New(fastcgi.Options{
+			Network:        p.Network,
+			Address:        p.Address,
+			MaxConns:       p.MaxConns,
+			MaxStreams:     p.MaxStreams,
+			KeepAlive:      p.KeepAlive,
+			KeepAliveBody:  int(p.KeepAliveBody),
+			ConnectTimeout: p.ConnectTimeout,
+			Timeout:        p.Timeout,
+			StreamTimeout:  p.StreamTimeout,
+			MaxStream:      p.MaxStream,
+			Queue:          p.Queue,
+			QueueTimeout:   p.QueueTimeout,
+			Multiplex:      p.Multiplex,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("pool %s: %w", p.Name, err)
+		}
+		clients[p.Name] = client
+	}
+	observePools(r, clients)
+	return clients, nil
+}
+
+// gatewayOptions gives the gateway what the configuration says.
+func gatewayOptions(c *config.Config, pools map[string]*fastcgi.Client, log *slog.Logger) gateway.Options {
+	o := gateway.Options{
+		Trust:            gateway.Trust{Prefixes: c.TrustedProxies, Unix: c.TrustUnix},
+		MaxConnections:   min(c.MaxConnections, descriptorsForClients()),
+		MaxHandshakes:    c.MaxHandshakes,
+		HandshakeTimeout: c.HandshakeTimeout,
+		Ping:             c.Ping,
+		Pong:             c.Pong,
+		Buffers:          c.Buffers,
+		Software:         "ws-fpm/" + version,
+		Logger:           log,
+	}
+	for _, r := range c.Routes {
+		o.Routes = append(o.Routes, gateway.Route{
+			Prefix:       r.Prefix,
+			Script:       r.Script,
+			Root:         r.Root,
+			Backend:      pools[r.Pool],
+			Events:       r.Events,
+			Origins:      r.Origins,
+			Subprotocols: r.Subprotocols,
+			MaxMessage:   r.MaxMessage,
+			MaxReply:     int(r.MaxReply),
+			Fragment:     int(r.Fragment),
+			Outbox:       int(r.Outbox),
+			Waiting:      r.Waiting,
+			ContentType:  r.ContentType,
+			OnError:      r.OnError,
+		})
+	}
+	return o
+}
+
+// reserve is how many descriptors are kept from clients: for php-fpm, the log,
+// handshakes that are being refused.
+const reserve = 512
+
+// descriptorsForClients is how many connections the descriptor limit allows.
+func descriptorsForClients() int {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 1 << 30
+	}
+	n := int(min(limit.Cur, 1<<30))
+	return max(n-reserve, n/2)
+}
+
+// observePools registers what the pools count.
+func observePools(r *metrics.Registry, pools map[string]*fastcgi.Client) {
+	type emit = func(value float64, labels ...metrics.Label)
+	each := func(name, help string, kind metrics.Kind, f func(s fastcgi.Stats, emit func(value float64, label, word string))) {
+		r.CollectFunc(name, help, kind, func(emit emit) {
+			for pool, client := range pools {
+				f(client.Stats(), func(value float64, label, word string) {
+					emit(value, metrics.Label{Name: "pool", Value: pool}, metrics.Label{Name: label, Value: word})
+				})
+			}
+		})
+	}
+	each("ws_fpm_pool_connections", "Connections to php-fpm by state.", metrics.KindGauge,
+		func(s fastcgi.Stats, emit func(float64, string, string)) {
+			emit(float64(s.InUse), "state", "in_use")
+			emit(float64(s.Idle), "state", "idle")
+			emit(float64(s.Resting), "state", "resting")
+		})
+	each("ws_fpm_pool_waiting", "Requests that wait for a connection to php-fpm.", metrics.KindGauge,
+		func(s fastcgi.Stats, emit func(float64, string, string)) {
+			emit(float64(s.Waiting), "state", "waiting")
+		})
+	each("ws_fpm_pool_requests_total", "Requests to php-fpm by result.", metrics.KindCounter,
+		func(s fastcgi.Stats, emit func(float64, string, string)) {
+			emit(float64(s.Completed), "result", "completed")
+			emit(float64(s.GivenUp), "result", "given_up")
+			emit(float64(s.NotExecuted), "result", "not_executed")
+			emit(float64(s.Unknown), "result", "unknown")
+			emit(float64(s.Executed), "result", "executed")
+		})
+	each("ws_fpm_pool_events_total", "What happened on the way to php-fpm.", metrics.KindCounter,
+		func(s fastcgi.Stats, emit func(float64, string, string)) {
+			emit(float64(s.Dials), "event", "dial")
+			emit(float64(s.DialErrors), "event", "dial_error")
+			emit(float64(s.Reused), "event", "reused")
+			emit(float64(s.Validated), "event", "validated")
+			emit(float64(s.ValidationsFailed), "event", "validation_failed")
+			emit(float64(s.Timeouts), "event", "timeout")
+			emit(float64(s.Abandoned), "event", "abandoned")
+			emit(float64(s.Retries), "event", "retry")
+			emit(float64(s.ProtocolErrors), "event", "protocol_error")
+			emit(float64(s.BadReplies), "event", "bad_reply")
+			emit(float64(s.QueueFull), "event", "queue_full")
+			emit(float64(s.QueueTimeout), "event", "queue_timeout")
+		})
+}
