@@ -161,6 +161,9 @@ func (b *builder) addSetting(s *section, l line) {
 	f := fault{line: l.number, title: s.title, key: l.key, text: l.value.text}
 	if first, twice := s.settings[l.key]; twice {
 		f.problem = "want this key once; the first is in line " + strconv.Itoa(first.line)
+		if slices.ContainsFunc(s.keys, func(k KeyDoc) bool { return k.Key == l.key && k.List }) {
+			f.problem += ", and takes several values, separated by commas"
+		}
 		b.fault(f)
 		return
 	}

@@ -131,6 +131,9 @@ func (b *builder) checkRoute(s *section) {
 
 func (b *builder) unknownPool(name string) (problem string) {
 	problem = strings.TrimSuffix("want a section [fastcgi "+name, " default") + "] with address = …"
+	if len(b.faults) >= maxFaults {
+		return problem // it will only be counted
+	}
 	var names []string
 	for _, p := range b.cfg.Pools {
 		names = append(names, p.Name)

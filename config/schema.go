@@ -18,6 +18,7 @@ type key[T any] struct {
 	// computed says that def is told in words, and check.go finds its value.
 	computed bool
 	required bool // without it the section is not complete
+	list     bool
 
 	// set stores a value or says what is wrong with it.
 	set func(to *T, v value) (problem string)
@@ -31,6 +32,7 @@ type KeyDoc struct {
 	Default  string // as a file would say it, or in words; empty: none
 	Doc      string // what it means, in one line
 	Required bool   // a section without it is refused
+	List     bool   // several values may stand in its line, separated by commas
 }
 
 // Reference lists every key that the parser knows, section by section, in the
@@ -48,7 +50,7 @@ func Reference() []KeyDoc {
 func describe[T any](section string, keys []key[T]) []KeyDoc {
 	var docs []KeyDoc
 	for _, k := range keys {
-		docs = append(docs, KeyDoc{section, k.name, k.want, k.def, k.doc, k.required})
+		docs = append(docs, KeyDoc{section, k.name, k.want, k.def, k.doc, k.required, k.list})
 	}
 	return docs
 }
@@ -104,7 +106,7 @@ func scalar[T any](name, want, def, doc string, set func(to *T, s string) (probl
 // list makes a key of values separated by commas. A problem of an item names
 // it.
 func list[T any](name, want, def, doc string, set func(to *T, items []string) (item int, problem string)) key[T] {
-	return key[T]{name: name, want: want, def: def, doc: doc, set: func(to *T, v value) string {
+	return key[T]{name: name, want: want, def: def, doc: doc, list: true, set: func(to *T, v value) string {
 		if len(v.items) > maxItems {
 			return "want at most " + strconv.Itoa(maxItems) + " items"
 		}

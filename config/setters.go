@@ -172,11 +172,11 @@ func setPool(r *Route, s string) (problem string) {
 }
 
 func setRoot(r *Route, s string) (problem string) {
-	if len(s) > 1 {
+	if s != "/" {
 		s = strings.TrimSuffix(s, "/")
-	}
-	if problem := checkPath(s); problem != "" {
-		return problem
+		if problem := checkPath(s); problem != "" {
+			return problem
+		}
 	}
 	r.Root = s
 	return ""

@@ -111,7 +111,7 @@ func checkPath(s string) (problem string) {
 	if len(s) > 4095 {
 		return "want a path of at most 4095 bytes"
 	}
-	if s != "/" && strings.HasSuffix(s, "/") {
+	if strings.HasSuffix(s, "/") {
 		return "want a path without a / at the end"
 	}
 	return checkSegments(s)
@@ -123,7 +123,7 @@ func checkPath(s string) (problem string) {
 func checkPrefix(s string) (problem string) {
 	switch {
 	case !strings.HasPrefix(s, "/"):
-		return "want [route /prefix], the beginning of an URL's path"
+		return "want [route /prefix], the beginning of a URL's path"
 	case strings.ContainsAny(s, `\%?# "*`), len(s) > 255:
 		return `want a prefix of at most 255 bytes, without \ % ? # " * or white space; it matches whole segments by itself`
 	}
