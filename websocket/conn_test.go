@@ -1,34 +1,256 @@
 package websocket
 
 import (
+	"bufio"
 	"bytes"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// echo is a handler that sends each message back.
-type echo struct {
-	c     *Conn
-	fails chan *ProtocolError
-	ended chan Closing
+// patience is how long a test waits for what has to come at once.
+const patience = 10 * time.Second
+
+// A peer is a server's connection seen from outside: the client's socket, and
+// a handler that takes note of everything. Its functions may be set before
+// start; by default it echoes, and closes when the client fails.
+type peer struct {
+	t      testing.TB
+	server *Server
+	net.Conn
+	in *bufio.Reader
+
+	c         *Conn
+	onMessage func(op Opcode, payload []byte) (more bool)
+	onFail    func(err *ProtocolError)
+	onShed    func()
+	onEnded   func()
+
+	accepted atomic.Uint64 // messages that WriteMessage took
+	fails    chan *ProtocolError
+	shed     chan struct{}
+	ended    chan Closing
 }
 
-func newEcho() *echo {
-	return &echo{fails: make(chan *ProtocolError, 1), ended: make(chan Closing, 1)}
-}
-
-func (e *echo) Message(op Opcode, payload []byte) bool {
-	e.c.WriteMessage(op, payload)
+func (p *peer) Message(op Opcode, payload []byte) bool {
+	if p.onMessage != nil {
+		return p.onMessage(op, payload)
+	}
+	p.send(op, payload)
 	return true
 }
-func (e *echo) Fail(err *ProtocolError) { e.fails <- err; e.c.Close(err.Code, "") }
-func (e *echo) Shed()                   {}
-func (e *echo) Ended(how Closing)       { e.ended <- how }
 
-// pair gives the two ends of a TCP connection on loopback.
-func pair(t testing.TB) (client, server net.Conn) {
+func (p *peer) Fail(err *ProtocolError) {
+	p.fails <- err
+	if p.onFail != nil {
+		p.onFail(err)
+		return
+	}
+	p.c.Close(err.Code, "")
+}
+
+func (p *peer) Shed() {
+	p.shed <- struct{}{}
+	if p.onShed != nil {
+		p.onShed()
+	}
+}
+
+func (p *peer) Ended(how Closing) {
+	p.ended <- how
+	if p.onEnded != nil {
+		p.onEnded()
+	}
+}
+
+// send is WriteMessage, booked.
+func (p *peer) send(op Opcode, payload []byte) error {
+	err := p.c.WriteMessage(op, payload)
+	if err == nil {
+		p.accepted.Add(1)
+	}
+	return err
+}
+
+// write sends frames as the client, in one write.
+func (p *peer) write(frames ...[]byte) {
+	p.t.Helper()
+	if _, err := p.Conn.Write(bytes.Join(frames, nil)); err != nil {
+		p.t.Fatalf("client's write: %v", err)
+	}
+}
+
+// A gotFrame is a frame as the client got it.
+type gotFrame struct {
+	op      Opcode
+	fin     bool
+	payload string
+}
+
+// read gives the next frame that the client gets.
+func (p *peer) read() gotFrame {
+	p.t.Helper()
+	f, err := p.tryRead()
+	if err != nil {
+		p.t.Fatalf("client's read: %v", err)
+	}
+	return f
+}
+
+func (p *peer) tryRead() (gotFrame, error) {
+	for size := 2; ; size++ {
+		head, err := p.in.Peek(size)
+		if err != nil {
+			return gotFrame{}, err
+		}
+		h, n, fault := parseHeader(head)
+		if fault != nil {
+			return gotFrame{}, fault
+		}
+		if n == 0 {
+			continue
+		}
+		b := make([]byte, n+int(h.length))
+		_, err = io.ReadFull(p.in, b)
+		return gotFrame{h.op, h.fin, string(b[n:])}, err
+	}
+}
+
+// wantFrame expects the next frame to be a whole message, or a control frame.
+func (p *peer) wantFrame(op Opcode, payload string) {
+	p.t.Helper()
+	if got, want := p.read(), (gotFrame{op, true, payload}); got != want {
+		p.t.Fatalf("client got %.80v, want %.80v", got, want)
+	}
+}
+
+func (p *peer) wantClose(code StatusCode, reason string) {
+	p.t.Helper()
+	p.wantFrame(opClose, string(appendClose(nil, code, reason)))
+}
+
+// wantEOF expects the server's end of the stream to be next.
+func (p *peer) wantEOF() {
+	p.t.Helper()
+	if rest, err := io.ReadAll(p.in); len(rest) > 0 || err != nil {
+		p.t.Fatalf("client got %.80x, %v; want the end of the stream", rest, err)
+	}
+}
+
+func (p *peer) wantEnded(want Closing) {
+	p.t.Helper()
+	if got := receive(p.t, p.ended); got != want {
+		p.t.Fatalf("ended with %v, want %v", got, want)
+	}
+}
+
+// receive gives what comes from ch, which has to be soon.
+func receive[T any](t testing.TB, ch <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-ch:
+	case <-time.After(patience):
+		t.Fatalf("waited %v for a %T", patience, v)
+	}
+	return v
+}
+
+// eventually waits for ok, which has to come true soon.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); <-time.After(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited %v until %s", patience, what)
+		}
+	}
+}
+
+// A house is a server whose books are checked when the test ends: each message
+// taken was sent or counted as dropped, and nothing is held.
+type house struct {
+	t testing.TB
+	*Server
+	mode  mode
+	peers []*peer
+}
+
+// A mode is a way to wait for a connection's bytes.
+type mode struct {
+	name           string
+	blocking, pipe bool
+}
+
+var (
+	polled   = mode{name: "by the poller"}
+	blocking = mode{name: "by a goroutine", blocking: true}
+	piped    = mode{name: "by a goroutine, without system calls", blocking: true, pipe: true}
+)
+
+// eachMode runs test once for each mode.
+func eachMode(t *testing.T, test func(t *testing.T, m mode)) {
+	for _, m := range []mode{polled, blocking, piped} {
+		t.Run(m.name, func(t *testing.T) { test(t, m) })
+	}
+}
+
+func open(t testing.TB, m mode, o Options) *house {
+	t.Helper()
+	o.Blocking = m.blocking
+	s, err := NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &house{t: t, Server: s, mode: m}
+	t.Cleanup(h.close)
+	return h
+}
+
+func (h *house) close() {
+	h.Server.Close()
+	accepted := uint64(0)
+	for _, p := range h.peers {
+		p.Conn.Close()
+		accepted += p.accepted.Load()
+	}
+	st := h.Stats()
+	if sum := st.MessagesOut + st.DroppedClosed + st.DroppedSlow + st.DroppedShed; sum != accepted {
+		h.t.Errorf("%d messages taken, %d sent or dropped: %+v", accepted, sum, st)
+	}
+	if st.Held != 0 || st.Open != 0 || len(h.budget.held) != 0 || h.budget.leaving != 0 {
+		h.t.Errorf("after the end %d bytes are held (%d leaving, by %d) and %d connections open",
+			st.Held, h.budget.leaving, len(h.budget.held), st.Open)
+	}
+}
+
+// visit makes a connection; start is to follow.
+func (h *house) visit(l Limits) *peer {
+	h.t.Helper()
+	var client, server net.Conn
+	if h.mode.pipe {
+		client, server = net.Pipe()
+	} else {
+		client, server = tcpPair(h.t)
+		client.SetDeadline(time.Now().Add(2 * patience))
+	}
+	p := &peer{t: h.t, server: h.Server, Conn: client, in: bufio.NewReader(client),
+		fails: make(chan *ProtocolError, 10), shed: make(chan struct{}, 10), ended: make(chan Closing, 10)}
+	p.c = h.NewConn(server, p, l)
+	h.peers = append(h.peers, p)
+	return p
+}
+
+// enter makes a connection that is read.
+func (h *house) enter(l Limits) *peer {
+	h.t.Helper()
+	p := h.visit(l)
+	p.c.Start(nil)
+	return p
+}
+
+// tcpPair gives the two ends of a TCP connection on loopback.
+func tcpPair(t testing.TB) (client, server net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -41,55 +263,31 @@ func pair(t testing.TB) (client, server net.Conn) {
 	}
 	server, err = l.Accept()
 	if err != nil {
+		client.Close()
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { client.Close(); server.Close() })
 	return client, server
 }
 
-// clientFrame is a frame as a client sends it, with a key that does nothing.
-func clientFrame(op Opcode, payload []byte) []byte {
-	b := appendHeader(nil, header{fin: true, op: op, masked: true, length: uint64(len(payload))})
-	return append(b, payload...)
+// clientFrame is a frame as a client sends it.
+func clientFrame(op Opcode, payload string) []byte { return clientPart(op, true, payload) }
+
+// clientPart is a frame of a message in several.
+func clientPart(op Opcode, fin bool, payload string) []byte {
+	h := header{fin: fin, op: op, masked: true, key: [4]byte{1, 2, 3, 4}, length: uint64(len(payload))}
+	b := appendHeader(nil, h)
+	n := len(b)
+	b = append(b, payload...)
+	mask(b[n:], h.key, 0)
+	return b
 }
 
-func TestConnEchoes(t *testing.T) {
-	for _, mode := range []struct {
-		name     string
-		blocking bool
-	}{{"by the poller", false}, {"by a goroutine", true}} {
-		t.Run(mode.name, func(t *testing.T) {
-			s, err := NewServer(Options{Blocking: mode.blocking})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer s.Close()
-			client, server := pair(t)
-			client.SetDeadline(time.Now().Add(10 * time.Second))
-			h := newEcho()
-			h.c = s.NewConn(server, h, Limits{MaxMessage: 8 << 20})
-			h.c.Start(nil)
-			for _, size := range []int{0, 1, 125, 126, 65535, 65536, 5 << 20} {
-				payload := bytes.Repeat([]byte("x"), size)
-				go client.Write(clientFrame(Binary, payload))
-				want := appendMessage(nil, Binary, payload, 64<<10)
-				got := make([]byte, len(want))
-				if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, want) {
-					t.Fatalf("echo of %d bytes: %v", size, err)
-				}
-			}
-			client.Write(clientFrame(opClose, []byte{3, 0xe9, 'b', 'y', 'e'}))
-			rest, err := io.ReadAll(client)
-			if want := []byte{0x88, 2, 3, 0xe9}; !bytes.Equal(rest, want) || err != nil {
-				t.Errorf("after a close: %x, %v; want %x", rest, err, want)
-			}
-			client.Close()
-			if got, want := <-h.ended, (Closing{StatusGoingAway, "bye", ByClient}); got != want {
-				t.Errorf("ended with %v, want %v", got, want)
-			}
-			if st := s.Stats(); st.Open != 0 || st.Held != 0 {
-				t.Errorf("after the end %+v", st)
-			}
-		})
-	}
+func clientClose(code StatusCode, reason string) []byte {
+	return clientFrame(opClose, string(appendClose(nil, code, reason)))
+}
+
+// reset has the client's socket closed with an RST.
+func (p *peer) reset() {
+	p.Conn.(*net.TCPConn).SetLinger(0)
+	p.Conn.Close()
 }
