@@ -137,6 +137,16 @@ func TestComputedDefaults(t *testing.T) {
 	if len(cfg.Listeners) != 1 || cfg.Listeners[0].Name != "a" {
 		t.Errorf("with [listen a] alone, listeners are %+v; want it alone", cfg.Listeners)
 	}
+	cfg = parse(t, small+"[listen a]\naddress = :0\n[listen b]\naddress = :0\n")
+	if len(cfg.Listeners) != 2 {
+		t.Errorf("two listeners on ports that the system picks: %+v", cfg.Listeners)
+	}
+	for header, prefix := range map[string]string{"/": "/", "/ws": "/ws", "/ws/": "/ws", "/ws/room/": "/ws/room"} {
+		cfg = parse(t, strings.Replace(small, "/ws]", header+"]", 1))
+		if got := cfg.Routes[0].Prefix; got != prefix {
+			t.Errorf("[route %s] has the prefix %q, want %q", header, got, prefix)
+		}
+	}
 	cfg = parse(t, strings.Replace(small, "/var/www/ws.php", "/ws.php", 1))
 	if got := cfg.Routes[0].Root; got != "/" {
 		t.Errorf("root of /ws.php = %q, want /", got)

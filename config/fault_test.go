@@ -190,6 +190,7 @@ func TestSuggestions(t *testing.T) {
 		{"mx_cnns", "max_conns"},
 		{"connections", ""},
 		{"quue", "queue"},
+		{"qxexe", ""}, // two of five are others
 		{"", ""},
 		{strings.Repeat("ping", 17), ""},
 	}

@@ -19,6 +19,7 @@ func TestLexValue(t *testing.T) {
 		{"a comment behind white space", "a ; b", "a", []string{"a"}},
 		{"a comment with a hash", "a\t# b", "a", []string{"a"}},
 		{"a semicolon inside", "text/plain;charset=utf-8", "text/plain;charset=utf-8", []string{"text/plain;charset=utf-8"}},
+		{"a semicolon first, without white space", ";a", ";a", []string{";a"}},
 		{"a hash inside", "a#b", "a#b", []string{"a#b"}},
 		{"an equals sign", "a=b", "a=b", []string{"a=b"}},
 		{"a list", "a, b,c ,d", "a, b,c ,d", []string{"a", "b", "c", "d"}},

@@ -79,7 +79,7 @@ func parseMode(s string) (mode uint32, ok bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(s, 8, 32)
-	return uint32(n), err == nil && n <= 0o777
+	return uint32(n), err == nil // three digits: at most 0777
 }
 
 func cutDigits(s string) (digits, rest string) {

@@ -1,6 +1,9 @@
 package config
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestParseTime(t *testing.T) {
 	tests := []struct {
@@ -118,12 +121,12 @@ func TestParseOrigin(t *testing.T) {
 }
 
 func TestCheckPrefix(t *testing.T) {
-	for _, s := range []string{"/", "/ws", "/ws/", "/a/b.c/~d", "/größe", "/...", "/a:b@c"} {
+	for _, s := range []string{"/", "/ws", "/ws/", "/a/b.c/~d", "/größe", "/...", "/a:b@c", long(255)} {
 		if problem := checkPrefix(s); problem != "" {
 			t.Errorf("checkPrefix(%q) = %q; want it accepted", s, problem)
 		}
 	}
-	for _, s := range []string{"", "ws", "//", "//ws", "/a//b", "/a//", "/.", "/..", "/a/.", "/a/../b", "/a%2fb", `/a\b`, "/a?b", "/a#b", "/a b", "/*"} {
+	for _, s := range []string{"", "ws", "//", "//ws", "/a//b", "/a//", "/.", "/..", "/a/.", "/a/../b", "/a%2fb", `/a\b`, "/a?b", "/a#b", "/a b", "/*", long(256)} {
 		if problem := checkPrefix(s); problem == "" {
 			t.Errorf("checkPrefix(%q) accepts it", s)
 		}
@@ -137,6 +140,44 @@ func TestIsLoopback(t *testing.T) {
 	} {
 		if got := isLoopback(address); got != want {
 			t.Errorf("isLoopback(%q) = %v; want %v", address, got, want)
+		}
+	}
+}
+
+func TestIsName(t *testing.T) {
+	for name, want := range map[string]bool{
+		"a": true, "www": true, "a.b-c_D9": true, strings.Repeat("a", 64): true,
+		"": false, "a b": false, "a/b": false, "ä": false, strings.Repeat("a", 65): false,
+	} {
+		if got := isName(name); got != want {
+			t.Errorf("isName(%q) = %v; want %v", name, got, want)
+		}
+	}
+}
+
+func TestIsHostname(t *testing.T) {
+	label := strings.Repeat("a", 63)
+	name := strings.Repeat(label+".", 3) + strings.Repeat("a", 61) // 253 bytes
+	for host, want := range map[string]bool{
+		"a": true, "php-fpm_1.example": true, "1a": true, "127.0.0.1": true, label: true, name: true,
+		"": false, ".": false, "a.": false, ".a": false, "a..b": false, "1.2.3": false, "1": false, "127.0.0.256": false,
+		label + "a": false, name + "a": false, "a b": false, "ä": false,
+	} {
+		if got := isHostname(host); got != want {
+			t.Errorf("isHostname(%q) = %v; want %v", host, got, want)
+		}
+	}
+}
+
+func TestLongLists(t *testing.T) {
+	for items, ok := range map[int]bool{255: true, 256: true, 257: false} {
+		list := "p0"
+		for i := 1; i < items; i++ {
+			list += ", p" + strings.Repeat("x", i)
+		}
+		_, err := Parse("f", []byte(small+"subprotocols = "+list))
+		if (err == nil) != ok || !ok && !strings.HasSuffix(err.Error(), ": want at most 256 items") {
+			t.Errorf("%d items: error %v, want one: %v", items, err, !ok)
 		}
 	}
 }
