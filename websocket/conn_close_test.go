@@ -191,6 +191,7 @@ func TestConnBoundsTheClosingHandshake(t *testing.T) {
 				if got := h.Stats().CloseTimeouts; got != test.cut {
 					t.Errorf("%d close timeouts, want %d", got, test.cut)
 				}
+				time.Sleep(time.Second) // for play to notice
 			})
 		})
 	}

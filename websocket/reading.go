@@ -95,10 +95,14 @@ func (c *Conn) received(b []byte, err error) bool {
 func (c *Conn) park() {
 	arm := c.unarmed
 	c.unarmed = false
+	holds := c.heldIn > 0
 	c.reader.Store(uint32(parked))
 	// From here on another goroutine may own the reader.
 	if arm {
 		c.arm()
+	}
+	if holds && c.failed.Load() {
+		c.nudge() // shed since settle: nothing may be held
 	}
 	c.endIfDead()
 }
@@ -217,10 +221,11 @@ func (c *Conn) feed(b []byte) bool {
 // nothing more will be.
 func (c *Conn) settle() {
 	c.left, c.leftAt = nil, 0
-	if c.failed.Load() {
-		c.dec.drop(decoderFailed)
-	}
 	c.chargeIn()
+	if c.failed.Load() { // perhaps only now: the charge may have been too much
+		c.dec.drop(decoderFailed)
+		c.chargeIn()
+	}
 	switch {
 	case !c.dec.pending():
 		c.begun.Store(0)

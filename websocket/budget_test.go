@@ -1,0 +1,162 @@
+package websocket
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// holding makes p hold n bytes until it is shed or ends.
+func holding(p *peer, n int) {
+	p.onShed = func() { p.c.Hold(-n); n = 0 }
+	p.onEnded = func() { p.c.Hold(-n); n = 0 }
+	p.c.Hold(n)
+}
+
+func TestBudgetShedsTheLargest(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		holds []int // by connection, in that order
+		shed  int   // index of who goes; -1: nobody
+	}{
+		{"a sum below the budget sheds nobody", []int{500, 300, 199}, -1},
+		{"a sum at the budget sheds nobody", []int{500, 300, 200}, -1},
+		{"one byte over it sheds the largest", []int{500, 300, 201}, 0},
+		{"though the smallest was the last", []int{300, 600, 99, 2}, 1},
+		{"one over it alone goes itself", []int{1001}, 0},
+		{"many small ones cross it together", []int{100, 100, 101, 100, 100, 100, 100, 100, 100, 100}, 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			eachMode(t, func(t *testing.T, m mode) {
+				h := open(t, m, Options{Buffers: 1000})
+				for _, n := range test.holds {
+					holding(h.enter(Limits{}), n)
+				}
+				for i, p := range h.peers {
+					if i == test.shed {
+						p.wantClose(StatusTryAgain, "overloaded")
+						receive(t, p.shed)
+						p.wantEOF()
+						p.Conn.Close()
+						p.wantEnded(Closing{StatusTryAgain, "overloaded", ByServer})
+						continue
+					}
+					if test.shed >= 0 { // or the echo itself would cross the budget
+						p.write(clientFrame(Text, "still here"))
+						p.wantFrame(Text, "still here")
+					}
+					if len(p.shed) != 0 {
+						t.Errorf("connection %d, which holds %d, was shed", i, test.holds[i])
+					}
+				}
+				if got, want := h.Stats().Shed, uint64(1+min(test.shed, 0)); got != want {
+					t.Errorf("%d were shed, want %d", got, want)
+				}
+			})
+		})
+	}
+}
+
+// What a shed connection still holds is as good as free. Else everybody would
+// have to go for the one that lets go slowly.
+func TestBudgetShedsNobodyForOneThatIsGoing(t *testing.T) {
+	h := open(t, polled, Options{Buffers: 1000})
+	large := h.enter(Limits{})
+	large.onEnded = func() { large.c.Hold(-900) } // and not when it is shed
+	large.c.Hold(900)
+	small := h.enter(Limits{})
+	holding(small, 101)
+	receive(t, large.shed)
+	for range 8 {
+		small.c.Hold(100)
+	}
+	if st := h.Stats(); st.Shed != 1 || st.Held != 1801 {
+		t.Errorf("%d shed, %d held; want 1, 1801", st.Shed, st.Held)
+	}
+	small.c.Hold(100) // over it by itself
+	receive(t, small.shed)
+	small.c.Hold(-900)
+}
+
+func TestBudgetCountsWhatWaitsToBeSent(t *testing.T) {
+	h := open(t, piped, Options{Buffers: 1000})
+	p, other := h.enter(Limits{}), h.enter(Limits{})
+	holding(other, 10)
+	for range 4 {
+		p.send(Binary, make([]byte, 300-4))
+	}
+	receive(t, p.shed)
+	p.read() // the frame that was being written
+	p.wantClose(StatusTryAgain, "overloaded")
+	p.wantEOF()
+	p.wantEnded(Closing{StatusTryAgain, "overloaded", ByServer})
+	if st := h.Stats(); st.DroppedShed != 3 || st.MessagesOut != 1 || st.Held != 10 {
+		t.Errorf("%d dropped, %d sent, %d held; want 3, 1, 10", st.DroppedShed, st.MessagesOut, st.Held)
+	}
+}
+
+// A client that is shed for an unfinished message, and then does nothing, must
+// not keep the message's memory until it is cut.
+func TestBudgetFreesAnUnfinishedMessageAtOnce(t *testing.T) {
+	for _, m := range []mode{polled, blocking} {
+		for _, test := range []struct {
+			name  string
+			other int // bytes that another connection begins to hold
+		}{{"because of another connection", 110_000}, {"because of its own last bytes", 0}} {
+			t.Run(test.name+", "+m.name, func(t *testing.T) {
+				h := open(t, m, Options{Buffers: 200_000})
+				p, other := h.enter(Limits{}), h.enter(Limits{})
+				// The buffer doubles as it fills: 131,072 bytes or twice that.
+				size := 90_000
+				if test.other == 0 {
+					size = 180_000
+				}
+				p.write(clientPart(Text, false, strings.Repeat("x", size)))
+				if test.other > 0 {
+					eventually(t, "the message is held", func() bool { return h.Stats().Held >= int64(size) })
+					holding(other, test.other)
+				}
+				receive(t, p.shed)
+				eventually(t, "it is free", func() bool { return h.Stats().Held == int64(test.other) })
+				if st := h.Stats(); st.Open != 2 || len(other.shed) != 0 {
+					t.Errorf("%d open, %d others shed; want 2, 0", st.Open, len(other.shed))
+				}
+				p.wantClose(StatusTryAgain, "overloaded")
+			})
+		}
+	}
+}
+
+// A close frame that waits is not dropped with the messages around it.
+func TestBudgetKeepsACloseFrameThatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, piped, Options{Buffers: 1000})
+		p := h.enter(Limits{})
+		p.send(Text, []byte("one"))
+		p.send(Text, []byte("two"))
+		p.c.Close(4000, "enough")
+		holding(p, 1001)
+		receive(t, p.shed)
+		synctest.Wait()
+		p.wantFrame(Text, "one")
+		p.wantClose(4000, "enough")
+		begun := time.Now()
+		p.wantEOF()
+		p.wantEnded(Closing{4000, "enough", ByServer})
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("ended %v after the close frame, want at once", took)
+		}
+	})
+}
+
+func TestBudgetHoldIsCounted(t *testing.T) {
+	h := open(t, polled, Options{})
+	p := h.enter(Limits{})
+	p.c.Hold(70)
+	p.c.Hold(-30)
+	if got := h.Stats().Held; got != 40 {
+		t.Errorf("%d bytes held, want 40", got)
+	}
+	p.c.Hold(-40)
+}
