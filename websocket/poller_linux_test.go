@@ -1,0 +1,237 @@
+package websocket
+
+import (
+	"net"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestTicketIsGoodForOneTenantOnly(t *testing.T) {
+	var table table
+	a, b, c := new(Conn), new(Conn), new(Conn)
+	ka, kb := table.add(a), table.add(b)
+	table.remove(ka)
+	kc := table.add(c)
+	if kc.slot != ka.slot {
+		t.Fatalf("the free slot %d was not used again, but %d", ka.slot, kc.slot)
+	}
+	for _, test := range []struct {
+		name string
+		k    ticket
+		want *Conn
+	}{
+		{"the ticket of one that has gone", ka, nil},
+		{"that of its slot's next tenant", kc, c},
+		{"that of a neighbour", kb, b},
+		{"one from a later time", ticket{kb.slot, kb.generation + 1}, nil},
+		{"one for a slot that never was", ticket{99, 0}, nil},
+	} {
+		if got := table.find(test.k); got != test.want {
+			t.Errorf("%s finds %p, want %p", test.name, got, test.want)
+		}
+	}
+	if n := table.len(); n != 2 {
+		t.Errorf("%d connections, want 2", n)
+	}
+	table.remove(kb)
+	table.remove(kc)
+	if n := table.len(); n != 0 {
+		t.Errorf("%d connections, want none", n)
+	}
+}
+
+// The kernel has reported a socket when it is closed, and the next client gets
+// its descriptor and its slot: the report must not reach that client.
+func TestPollerReportsNoNewTenantForAnOldOne(t *testing.T) {
+	p, err := newPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	old, oldServer := tcpPair(t)
+	defer old.Close()
+	stale := ticket{slot: 7, generation: 1}
+	if err := p.add(newSocket(oldServer).raw, stale); err != nil {
+		t.Fatal(err)
+	}
+	old.Write([]byte("x"))
+	fd := descriptorOf(t, oldServer)
+	var table table
+	tenant := table.add(new(Conn))
+	table.remove(tenant)
+	if err := p.wait(func(got ticket) {
+		if got != stale {
+			t.Errorf("reported %v, want %v", got, stale)
+		}
+		oldServer.Close() // within the batch
+	}); err != nil {
+		t.Fatal(err)
+	}
+	next, nextServer := tcpPair(t)
+	defer next.Close()
+	defer nextServer.Close()
+	if a, b := descriptorOf(t, next), descriptorOf(t, nextServer); a != fd && b != fd {
+		t.Skipf("descriptor %d was not given out again, but %d and %d", fd, a, b)
+	}
+	fresh := ticket{slot: 7, generation: 2}
+	if err := p.add(newSocket(nextServer).raw, fresh); err != nil {
+		t.Fatal(err)
+	}
+	next.Write([]byte("y"))
+	if err := p.wait(func(got ticket) {
+		if got != fresh {
+			t.Errorf("reported %v, want %v", got, fresh)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func descriptorOf(t *testing.T, nc net.Conn) (fd int) {
+	t.Helper()
+	if err := newSocket(nc).raw.Control(func(n uintptr) { fd = int(n) }); err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+// Sockets that have bytes are reported until they are read, those that have
+// none and those removed are not.
+func TestPollerIsLevelTriggered(t *testing.T) {
+	p, err := newPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	var sockets [3]socket
+	for i := range sockets {
+		client, server := tcpPair(t)
+		defer client.Close()
+		defer server.Close()
+		sockets[i] = newSocket(server)
+		if err := p.add(sockets[i].raw, ticket{slot: uint32(i)}); err != nil {
+			t.Fatal(err)
+		}
+		if i != 1 {
+			client.Write([]byte("x"))
+		}
+	}
+	if err := p.remove(sockets[2].raw); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		var got []uint32
+		p.wait(func(k ticket) { got = append(got, k.slot) })
+		if len(got) != 1 || got[0] != 0 {
+			t.Fatalf("reported %v, want 0 alone", got)
+		}
+	}
+	if n, err := sockets[0].tryRead(make([]byte, 9)); n != 1 || err != nil {
+		t.Fatalf("read %d, %v", n, err)
+	}
+	if n, err := sockets[0].tryRead(make([]byte, 9)); n != 0 || err != errAgain {
+		t.Fatalf("read %d, %v; want %v", n, err, errAgain)
+	}
+	done := make(chan error, 1)
+	go func() { done <- p.wait(func(k ticket) { t.Errorf("%v reported, nothing to read", k) }) }()
+	select {
+	case err := <-done:
+		t.Errorf("wait returned %v though nothing can be read", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	p.close()
+	if err := receive(t, done); err == nil {
+		t.Error("wait on a closed poller gave no error")
+	}
+}
+
+// After the end of a connection its descriptor belongs to somebody else:
+// nothing done to the old one may touch it.
+func TestConnNeverTouchesItsDescriptorAfterTheEnd(t *testing.T) {
+	h := open(t, polled, Options{Loops: 1})
+	for range 20 {
+		old := h.enter(Limits{})
+		fd := 0
+		old.c.sock.raw.Control(func(n uintptr) { fd = int(n) })
+		old.c.Kill()
+		receive(t, old.ended)
+
+		// Not a connection of the server, so that nobody else reads it.
+		two, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mine, other := two[0], two[1]
+		if mine != fd {
+			mine, other = other, mine
+		}
+		if mine == fd {
+			syscall.Write(other, []byte("for the tenant"))
+			old.send(Text, []byte("x"))
+			old.c.Close(StatusNormal, "")
+			old.c.sock.tryWrite([]byte("x"))
+			old.c.sock.tryRead(make([]byte, 99))
+			old.c.sock.closeWrite()
+			old.c.loop.poll.add(old.c.sock.raw, old.c.ticket)
+			old.c.loop.poll.remove(old.c.sock.raw)
+			old.c.Start(nil)
+			old.c.Resume()
+			old.c.Kill()
+			b := make([]byte, 99)
+			if n, err := syscall.Read(mine, b); string(b[:max(n, 0)]) != "for the tenant" {
+				t.Errorf("the next tenant read %q, %v", b[:max(n, 0)], err)
+			}
+			if n, err := syscall.Read(other, b); err != syscall.EAGAIN {
+				t.Errorf("the next tenant's peer read %q, %v; want nothing", b[:max(n, 0)], err)
+			}
+		}
+		syscall.Close(two[0])
+		syscall.Close(two[1])
+	}
+}
+
+func TestConnMayBeKilledAndClosedInEachCallback(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		do   func(c *Conn)
+	}{
+		{"Kill", (*Conn).Kill},
+		{"Close", func(c *Conn) { c.Close(4000, "") }},
+		{"Close and Kill", func(c *Conn) { c.Close(4000, ""); c.Kill() }},
+		{"Resume", (*Conn).Resume},
+	} {
+		for _, in := range []string{"Message", "Fail", "Shed", "Ended"} {
+			t.Run(test.name+" in "+in, func(t *testing.T) {
+				eachMode(t, func(t *testing.T, m mode) {
+					p := open(t, m, Options{Buffers: 1000}).visit(Limits{})
+					switch in {
+					case "Message":
+						p.onMessage = func(Opcode, []byte) bool { test.do(p.c); return false }
+					case "Fail":
+						p.onFail = func(*ProtocolError) { test.do(p.c); p.c.Close(StatusProtocolError, "") }
+					case "Shed":
+						p.onShed = func() { p.c.Hold(-1001); test.do(p.c) }
+					case "Ended":
+						p.onEnded = func() { test.do(p.c); p.send(Text, nil) }
+					}
+					p.c.Start(nil)
+					go readOn(p)
+					p.write(clientFrame(Text, "x"), clientFrame(Text, "y"))
+					switch in {
+					case "Fail":
+						p.Conn.Write([]byte{0xff, 0xff})
+						receive(t, p.fails)
+					case "Shed":
+						p.c.Hold(1001)
+						receive(t, p.shed)
+					case "Message":
+						p.c.Resume()
+					}
+					p.Conn.Close()
+					eventually(t, "it ends", func() bool { p.c.Resume(); return len(p.ended) == 1 })
+				})
+			})
+		}
+	}
+}
