@@ -22,6 +22,9 @@ func parseAddress(s string) (network, address, problem string) {
 		}
 		return "unix", path, problem
 	}
+	if strings.Contains(s, "://") {
+		return "", "", "want host:port or unix:/path, without a scheme such as http://"
+	}
 	colon := strings.LastIndexByte(s, ':')
 	if colon < 0 {
 		return "", "", "want host:port or unix:/path"
@@ -93,14 +96,14 @@ func parsePrefix(s string) (p netip.Prefix, problem string) {
 	if !strings.Contains(s, "/") {
 		a, err := netip.ParseAddr(s)
 		if err != nil || a.Zone() != "" {
-			return p, "want IP addresses, prefixes such as 10.0.0.0/8, or unix"
+			return p, "want IP addresses, prefixes such as 10.0.0.0/8, or unix, separated by commas"
 		}
 		a = a.Unmap()
 		return netip.PrefixFrom(a, a.BitLen()), ""
 	}
 	p, err := netip.ParsePrefix(s)
 	if err != nil || p.Addr().Is4In6() {
-		return p, "want IP addresses, prefixes such as 10.0.0.0/8, or unix"
+		return p, "want IP addresses, prefixes such as 10.0.0.0/8, or unix, separated by commas"
 	}
 	if p != p.Masked() {
 		return p, "want " + p.Masked().String() + ", the prefix without the bits behind its length"

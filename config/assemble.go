@@ -60,33 +60,40 @@ func (b *builder) add(l line) {
 	}
 }
 
+// addHeader begins a section. The settings of one that cannot be used, for its
+// name or because it is the second one, are checked all the same, so that all
+// that is wrong is said at once.
 func (b *builder) addHeader(l line) {
 	b.at = nil
-	if l.section == "route" {
-		b.routes = true
+	b.routes = b.routes || l.section == "route"
+	f := fault{line: l.number, title: title(l.section, l.name), problem: checkHeader(l)}
+	switch {
+	case l.problem != "":
+		f.title, f.text, f.problem = "", l.text, l.problem
+	case f.problem == "":
+		f.problem = lacks(b.missing, l.section, "", nil)
 	}
-	if l.problem != "" {
-		b.fault(fault{line: l.number, text: l.text, problem: l.problem})
+	if !isSection(l.section) || lacks(b.missing, l.section, "", nil) != "" {
+		b.fault(f)
 		return
 	}
-	problem := checkHeader(l)
-	if problem == "" {
-		problem = lacks(b.missing, l.section, "", nil)
-	}
-	if problem != "" {
-		b.fault(fault{line: l.number, title: excerpt(title(l.section, l.name)), problem: problem})
+	b.at = newSection(l)
+	if f.problem != "" {
+		b.fault(f)
 		return
 	}
-	s := newSection(l)
-	b.at = s // the settings of a second one are checked too, but not used
-	id := s.kind + " " + s.name
+	id := b.at.kind + " " + b.at.name
 	if first, twice := b.byName[id]; twice {
-		b.fault(fault{line: l.number, title: s.title,
-			problem: "want this section once; the first is in line " + strconv.Itoa(first.line)})
+		f.problem = "want this section once; the first is in line " + strconv.Itoa(first.line)
+		b.fault(f)
 		return
 	}
-	b.byName[id] = s
-	b.sections = append(b.sections, s)
+	b.byName[id] = b.at
+	b.sections = append(b.sections, b.at)
+}
+
+func isSection(kind string) bool {
+	return slices.Contains([]string{"listen", "fastcgi", "route", "control"}, kind)
 }
 
 // checkHeader says what is wrong with a section's kind or name.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxFaults bounds the faults listed in one error; the rest is counted.
@@ -58,7 +59,7 @@ func (f fault) appendTo(b *strings.Builder) {
 	}
 	b.WriteString(":")
 	if f.title != "" {
-		b.WriteString(" " + f.title)
+		b.WriteString(" " + printable(f.title))
 	}
 	switch {
 	case f.key != "":
@@ -72,14 +73,14 @@ func (f fault) appendTo(b *strings.Builder) {
 	b.WriteString(" " + f.problem)
 }
 
-// printable is a key as it stands in a report: quoted if a terminal might read
-// it as something else.
-func printable(key string) string {
-	key = excerpt(key)
-	if quoted := strconv.Quote(key); quoted != `"`+key+`"` {
-		return quoted
+// printable is a key or section as it stands in a report: quoted if a terminal
+// might read it as something else.
+func printable(s string) string {
+	s = excerpt(s)
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strconv.Quote(s)
 	}
-	return key
+	return s
 }
 
 // excerpt is the beginning of s, if s is too long for a line of a report.

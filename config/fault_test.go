@@ -31,6 +31,9 @@ func TestFaults(t *testing.T) {
 		{"NUL in a comment", "; \x00\n" + small, `f:1: "; \x00": want no control characters`},
 		{"NUL in a key", "lo\x00g = text\n" + small, `f:1: "lo\x00g" = "text": unknown key: did you mean log?`},
 		{"a carriage return inside a line", "log = te\rxt\n" + small, `f:1: log = "te\rxt": want no control characters`},
+		{"an eight-bit control character", "log = te\u009bxt\n" + small, `f:1: log = "te\u009bxt": want no control characters`},
+		{"invalid UTF-8 in a section and its key", small + "[fastcgi \xff]\nqueue = 0\n", `f:5: "[fastcgi \xff]": want UTF-8 text` + "\n" +
+			`f:6: "[fastcgi \xff]" queue = "0": want a number from 1 to 1000000`},
 		{"invalid UTF-8", "log = \xff\n" + small, `f:1: log = "\xff": want UTF-8 text`},
 		{"invalid UTF-8 in a section", small + "[fastcgi \xff]\n", `f:5: "[fastcgi \xff]": want UTF-8 text`},
 
@@ -77,7 +80,7 @@ func TestFaults(t *testing.T) {
 		{"one address in the list and a section", "listen = /a.sock\n" + small + "[listen a]\naddress = unix:/a.sock\n", `f:7: [listen a] address = "unix:/a.sock": want another address, the global listen has this one`},
 		{"one address in two sections", small + "[listen a]\naddress = LOCALHOST:1\n[listen b]\naddress = localhost:1\n", `f:8: [listen b] address = "localhost:1": want another address, [listen a] has this one`},
 
-		{"a wrong item among right ones", "trusted_proxies = 10.0.0.0/8, 10.0.0.300\n" + small, `f:1: trusted_proxies = "10.0.0.0/8, 10.0.0.300": want IP addresses, prefixes such as 10.0.0.0/8, or unix (in "10.0.0.300")`},
+		{"a wrong item among right ones", "trusted_proxies = 10.0.0.0/8, 10.0.0.300\n" + small, `f:1: trusted_proxies = "10.0.0.0/8, 10.0.0.300": want IP addresses, prefixes such as 10.0.0.0/8, or unix, separated by commas (in "10.0.0.300")`},
 		{"a prefix with bits behind its length", "trusted_proxies = 10.0.0.1/8\n" + small, `f:1: trusted_proxies = "10.0.0.1/8": want 10.0.0.0/8, the prefix without the bits behind its length`},
 		{"an origin with a slash", small + "origins = https://a.example/\n", `f:5: [route /ws] origins = "https://a.example/": want origins without a path or a / at the end, such as https://www.example.com`},
 		{"an origin without a scheme", small + "origins = a.example\n", `f:5: [route /ws] origins = "a.example": want origins such as https://www.example.com, same, or *`},
@@ -92,6 +95,11 @@ func TestFaults(t *testing.T) {
 		}, "\n")},
 		{"settings of a second section are checked too", small + "[route /ws]\nscript = /x.php\nwaiting = 0\n", `f:5: [route /ws]: want this section once; the first is in line 3` + "\n" +
 			`f:7: [route /ws] waiting = "0": want a number from 1 to 100000`},
+		{"settings of a section with a wrong name are checked too", pool + "[route ws]\nscript = \"/a\n", `f:3: [route ws]: want [route /prefix], the beginning of a URL's path` + "\n" +
+			`f:4: [route ws] script = "\"/a": want a closing quote`},
+		{"settings of a section with text behind it are checked too", small + "[listen a] x\nmode = 9\n", `f:5: "[listen a] x": want nothing behind the ] but a comment, which begins with white space and ; or #` + "\n" +
+			`f:6: [listen a] mode = "9": want a mode in octal, from 0000 to 0777`},
+		{"an address with a scheme", "listen = ws://localhost:80\n" + small, `f:1: listen = "ws://localhost:80": want host:port or unix:/path, without a scheme such as http://`},
 		{"settings of an unknown section are not", small + "[www]\nx = 0\ny\n", `f:5: [www]: unknown section: want [listen NAME], [fastcgi], [fastcgi NAME], [route /prefix] or [control]` + "\n" +
 			`f:7: "y": want key = value, [section] or ; comment`},
 	}
@@ -188,6 +196,9 @@ func TestSuggestions(t *testing.T) {
 		{"maxconns", "max_conns"},
 		{"MAX-CONNS", "max_conns"},
 		{"mx_cnns", "max_conns"},
+		{"max_conns_per_pool", "max_conns"}, // a part, the longest
+		{"stream", "max_streams"},
+		{"str", ""}, // too short a part
 		{"connections", ""},
 		{"quue", "queue"},
 		{"qxexe", ""}, // two of five are others

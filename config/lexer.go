@@ -64,7 +64,7 @@ func checkText(s string) (problem string) {
 		return "want UTF-8 text"
 	}
 	for _, r := range s {
-		if r < ' ' && r != '\t' || r == 0x7f {
+		if r < ' ' && r != '\t' || 0x7f <= r && r < 0xa0 {
 			return "want no control characters"
 		}
 	}

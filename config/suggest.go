@@ -6,7 +6,8 @@ import "strings"
 const maxWord = 64
 
 // nearest returns the word of among that was probably meant by word, or "" if
-// none is near enough: one slip in three letters, and at least one.
+// none is near enough: one slip in three letters, and at least one; or else one
+// that is the longest part of the other, such as timeout of read_timeout.
 func nearest(word string, among []string) string {
 	if len(word) > maxWord {
 		return ""
@@ -16,6 +17,15 @@ func nearest(word string, among []string) string {
 	for _, w := range among {
 		if d := distance(word, w); d < best {
 			best, found = d, w
+		}
+	}
+	if found != "" {
+		return found
+	}
+	for _, w := range among {
+		part := min(len(w), len(word))
+		if part >= 4 && part > len(found) && (strings.Contains(word, w) || strings.Contains(w, word)) {
+			found = w
 		}
 	}
 	return found
