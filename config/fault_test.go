@@ -123,11 +123,6 @@ func TestNotBuilt(t *testing.T) {
 		{"systemd", small + "[listen a]\naddress = systemd:ws", `f:6: [listen a] address = "systemd:ws": systemd sockets are not available in this version`},
 		{"TLS", small + "[listen a]\naddress = :1\ntls_cert = /a\ntls_key = /b", "f:7: [listen a] tls_cert = \"/a\": TLS is not available in this version\n" +
 			`f:8: [listen a] tls_key = "/b": TLS is not available in this version`},
-		{"max_streams", pool("max_streams = 1"), `f:3: [fastcgi] max_streams = "1": streamed replies are not available in this version`},
-		{"stream_timeout", pool("stream_timeout = 1s"), `f:3: [fastcgi] stream_timeout = "1s": streamed replies are not available in this version`},
-		{"max_stream", pool("max_stream = 1s"), `f:3: [fastcgi] max_stream = "1s": streamed replies are not available in this version`},
-		{"connect", small + "events = connect, message", `f:5: [route /ws] events = "connect, message": want message: the connect event is not available in this version`},
-		{"disconnect", small + "events = message, disconnect", `f:5: [route /ws] events = "message, disconnect": want message: the disconnect event is not available in this version`},
 		{"message_rate", small + "message_rate = 1", `f:5: [route /ws] message_rate = "1": not available in this version`},
 		{"compression", small + "compression = on", `f:5: [route /ws] compression = "on": want off: compression is not available in this version`},
 		{"control", small + "[control]\nlisten = /a\nx = y", `f:5: [control]: the control API is not available in this version`},
@@ -140,7 +135,7 @@ func TestNotBuilt(t *testing.T) {
 			}
 		})
 	}
-	available := pool("multiplex = auto\nkeep_alive = 0") + "events = message\ncompression = off\n"
+	available := pool("multiplex = auto\nkeep_alive = 0\nmax_streams = 1\nstream_timeout = 1s\nmax_stream = 1s") + "events = connect, message, disconnect\ncompression = off\n"
 	if _, err := Parse("f", []byte(available)); err != nil {
 		t.Errorf("%v; want no error", err)
 	}

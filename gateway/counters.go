@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"time"
 
 	"ws-fpm/metrics"
@@ -11,12 +12,14 @@ import (
 // themselves and are asked when somebody reads.
 type counters struct {
 	handshakes map[outcome]*metrics.Counter
-	events     map[failure]*metrics.Counter
+	events     map[string]map[failure]*metrics.Counter // by event
 	closes     map[string]*metrics.Counter
 	latency    *metrics.Histogram
 	dropped    *metrics.Counter
 	pauses     *metrics.Counter
 	panics     *metrics.Counter
+
+	lateDropped *metrics.Counter
 }
 
 // An outcome is how a handshake ended.
@@ -29,13 +32,15 @@ const (
 	refusedSize    outcome = "too_large"       // 431, 414
 	refusedOrigin  outcome = "origin"          // 403
 	refusedHost    outcome = "host"            // 403
+	refusedByPHP   outcome = "php"             // as PHP says
+	refusedBackend outcome = "backend"         // 502, 503, 504: PHP said nothing of use
 	refusedFull    outcome = "max_connections" // 503
 	refusedDrain   outcome = "draining"        // 503
 	refusedFlood   outcome = "max_handshakes"  // closed at once
 	broken         outcome = "broken"          // the client went, or writing failed
 )
 
-var outcomes = [...]outcome{accepted, refusedRequest, refusedPath, refusedSize, refusedOrigin, refusedHost, refusedFull,
+var outcomes = [...]outcome{accepted, refusedRequest, refusedPath, refusedSize, refusedOrigin, refusedHost, refusedByPHP, refusedBackend, refusedFull,
 	refusedDrain, refusedFlood, broken}
 
 // answered is the result of an event that had a reply.
@@ -52,23 +57,24 @@ var latencies = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5,
 
 func newCounters(r *metrics.Registry) *counters {
 	c := &counters{
-		handshakes: map[outcome]*metrics.Counter{},
-		events:     map[failure]*metrics.Counter{},
-		closes:     map[string]*metrics.Counter{},
-		latency:    r.Histogram("ws_fpm_event_seconds", "Time from an event to the end of PHP's reply.", latencies),
-		dropped:    r.Counter("ws_fpm_messages_dropped_total", "Messages not given to PHP, for their connection was closing."),
-		pauses:     r.Counter("ws_fpm_reading_paused_total", "Times that a client was not read, for too many of its messages waited."),
-		panics:     r.Counter("ws_fpm_panics_total", "Panics while a client was served; each cost that client its connection."),
+		handshakes:  map[outcome]*metrics.Counter{},
+		events:      map[string]map[failure]*metrics.Counter{},
+		closes:      map[string]*metrics.Counter{},
+		latency:     r.Histogram("ws_fpm_event_seconds", "Time from an event to the end of PHP's reply.", latencies),
+		dropped:     r.Counter("ws_fpm_messages_dropped_total", "Messages not given to PHP, for their connection was closing."),
+		pauses:      r.Counter("ws_fpm_reading_paused_total", "Times that a client was not read, for too many of its messages waited."),
+		lateDropped: r.Counter("ws_fpm_late_events_dropped_total", "Disconnect and start events dropped, for too many waited."),
+		panics:      r.Counter("ws_fpm_panics_total", "Panics while a client was served; each cost that client its connection."),
 	}
 	for _, o := range outcomes {
 		c.handshakes[o] = r.Counter("ws_fpm_handshakes_total", "Handshakes by result.", metrics.Label{Name: "result", Value: string(o)})
 	}
-	for _, f := range failures {
-		result := string(f)
-		if f == answered {
-			result = "answered"
+	for _, event := range []string{eventConnect, eventMessage, eventDisconnect, eventStart} {
+		c.events[event] = map[failure]*metrics.Counter{}
+		for _, f := range failures {
+			c.events[event][f] = r.Counter("ws_fpm_events_total", "Events given to PHP, by result.",
+				metrics.Label{Name: "event", Value: event}, metrics.Label{Name: "result", Value: cmp.Or(string(f), "answered")})
 		}
-		c.events[f] = r.Counter("ws_fpm_events_total", "Events given to PHP, by result.", metrics.Label{Name: "result", Value: result})
 	}
 	for _, label := range closeLabels {
 		c.closes[label] = r.Counter("ws_fpm_closes_total", "Connections ended, by the code of their first close frame.",
@@ -77,8 +83,8 @@ func newCounters(r *metrics.Registry) *counters {
 	return c
 }
 
-func (c *counters) event(word failure, took time.Duration) {
-	c.events[word].Inc()
+func (c *counters) event(name string, word failure, took time.Duration) {
+	c.events[name][word].Inc()
 	c.latency.Observe(took.Seconds())
 }
 

@@ -11,16 +11,22 @@ import (
 	"ws-fpm/websocket"
 )
 
-// The events that PHP can ask for.
-const eventMessage = "message"
+// The events that PHP can be told of. A route asks for the first three; start
+// comes with connect or disconnect.
+const (
+	eventConnect    = "connect"
+	eventMessage    = "message"
+	eventDisconnect = "disconnect"
+	eventStart      = "start"
+)
 
-// A scratch is the memory that one event needs. It is taken and given back in
-// answer; no reply outlives that.
+// A scratch is the memory that one event needs. Whoever takes one gives it
+// back when the event is over; no reply outlives that.
 type scratch struct {
 	request fastcgi.Request
-	blocks  [3]fastcgi.Params
+	blocks  [4]fastcgi.Params
 	event   environment
-	reply   []byte
+	body    []byte // of the reply
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -29,78 +35,132 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 // its memory for good.
 const maxScratch = 64 << 10
 
+func takeScratch() *scratch { return scratches.Get().(*scratch) }
+
+func giveScratch(w *scratch) {
+	if cap(w.body) > maxScratch {
+		w.body = nil
+	}
+	w.request, w.blocks = fastcgi.Request{}, [4]fastcgi.Params{}
+	scratches.Put(w)
+}
+
+// newEvent begins the params of the next event of s.
+func (s *session) newEvent(w *scratch, name string) *environment {
+	w.event = environment{params: w.event.params[:0]}
+	w.event.add("WS_EVENT", name)
+	if s.id != "" {
+		w.event.add("WS_EVENT_SEQ", utoa(s.seq))
+	}
+	return &w.event
+}
+
+// send sends the event in w to PHP and waits for the head of the reply.
+func (s *session) send(w *scratch, request fastcgi.Request) (*fastcgi.Response, error) {
+	if w.event.err != nil {
+		panic("BUG: " + w.event.err.Error())
+	}
+	w.blocks = [4]fastcgi.Params{s.route.params, s.params, s.attributes.params, w.event.params}
+	w.request = request
+	w.request.Params = w.blocks[:]
+	return s.route.Backend.Do(s.gateway.ctx, &w.request)
+}
+
 // answer has PHP work on m and sends the client what comes of it.
 func (s *session) answer(m message) {
-	w := scratches.Get().(*scratch)
+	w := takeScratch()
+	defer giveScratch(w)
 	s.seq++
 	started := time.Now()
 	r, word, stderr := s.ask(w, m)
-	s.gateway.count.event(word, time.Since(started))
-	switch {
-	case word != "":
+	s.gateway.count.event(eventMessage, word, time.Since(started))
+	if word != "" {
 		s.sendFailure(word, stderr)
-	case r.send:
-		s.conn.WriteMessage(r.op, w.reply)
 	}
 	if r.close != nil {
 		s.closeNow(*r.close)
 	}
-	if cap(w.reply) > maxScratch {
-		w.reply = nil
-	}
-	w.request = fastcgi.Request{}
-	w.blocks = [3]fastcgi.Params{}
-	scratches.Put(w)
 }
 
-// ask runs the message event for m. The body of the reply is in w then.
+// ask runs the message event for m and sends the answer.
 func (s *session) ask(w *scratch, m message) (r reply, word failure, stderr string) {
-	w.event = environment{params: w.event.params[:0]}
-	w.event.add("WS_EVENT", eventMessage)
-	w.event.add("WS_EVENT_SEQ", utoa(s.seq))
-	w.event.add("WS_OPCODE", m.op.String())
-	w.event.add("CONTENT_TYPE", contentType(s.route.ContentType, m.op == websocket.Text, m.body))
-	if w.event.err != nil {
-		panic("BUG: " + w.event.err.Error())
-	}
-	w.blocks = [3]fastcgi.Params{s.route.params, s.params, w.event.params}
-	w.request = fastcgi.Request{Params: w.blocks[:], Body: m.body}
-
-	response, err := s.route.Backend.Do(s.gateway.ctx, &w.request)
+	e := s.newEvent(w, eventMessage)
+	e.add("WS_OPCODE", m.op.String())
+	e.add("CONTENT_TYPE", contentType(s.route.ContentType, m.op == websocket.Text, m.body))
+	response, err := s.send(w, fastcgi.Request{Body: m.body})
 	if err != nil {
 		return reply{}, s.failed(err), ""
 	}
-	w.reply, err = response.AppendBody(w.reply[:0], s.route.MaxReply)
+	kind := formatOf(response.Header)
+	if kind != whole && response.Status >= 200 && response.Status < 300 {
+		return s.stream(response, kind)
+	}
+	w.body, err = response.AppendBody(w.body[:0], s.route.MaxReply)
 	stderr = s.logStderr(response)
 	if err != nil {
 		return reply{}, s.failed(err), stderr
 	}
-	r, word, reason := readReply(head{response.Status, response.Header}, w.reply, stderr != "")
-	if reason != "" {
-		s.gateway.log.Warn("reply of PHP", "connection", s.id, "seq", s.seq, "script", s.route.Script,
-			"error", string(word), "reason", reason)
-	}
-	return r, word, stderr
-}
-
-// failed logs why an event has no reply and chooses the word for the client.
-func (s *session) failed(err error) failure {
-	word := backendFailed
-	if e, ok := errors.AsType[*fastcgi.Error](err); ok {
-		switch e.Kind {
-		case fastcgi.KindBusy:
-			word = backendBusy
-		case fastcgi.KindTimeout:
-			word = backendTimeout
-		case fastcgi.KindTooBig:
-			word = replyTooBig
-		case fastcgi.KindBadReply:
+	word, reason := readStatus(response.Status, stderr != "")
+	if word == "" {
+		if r, reason = readHeader(response.Header, s.attributes); reason != "" {
 			word = badReply
 		}
-		s.gateway.log.Warn("no reply of PHP", "connection", s.id, "seq", s.seq, "script", s.route.Script,
-			"error", string(word), "outcome", e.Outcome.String(), "reason", err.Error())
 	}
+	if word != "" {
+		s.logBadReply(word, reason)
+		return reply{}, word, stderr
+	}
+	s.apply(r, response.Header)
+	s.sendBody(r, w.body)
+	return r, "", stderr
+}
+
+// apply does what a reply asks for besides its body and its close.
+func (s *session) apply(r reply, h fastcgi.Header) {
+	s.attributes = r.attributes
+	if r.expire > 0 {
+		s.conn.ExpireAfter(time.Duration(r.expire) * time.Second)
+	}
+	s.gateway.logUnknown(s.route.Script, unknownFields(h))
+}
+
+// sendBody sends the body of a reply, or a part of a streamed one.
+func (s *session) sendBody(r reply, body []byte) {
+	op, send, mended := r.opcode(body)
+	if mended {
+		s.gateway.log.Warn("text of PHP is not UTF-8 and goes as binary",
+			"connection", s.id, "seq", s.seq, "script", s.route.Script)
+	}
+	if send {
+		s.conn.WriteMessage(op, body) // what is not accepted is counted there
+	}
+}
+
+// failed logs why an event has no reply and chooses the word for it.
+func (s *session) failed(err error) failure {
+	e, ok := errors.AsType[*fastcgi.Error](err)
+	if !ok {
+		panic("BUG: not an error of fastcgi: " + err.Error())
+	}
+	word := backendFailed
+	switch e.Kind {
+	case fastcgi.KindBusy:
+		word = backendBusy
+	case fastcgi.KindTimeout:
+		word = backendTimeout
+	case fastcgi.KindTooBig:
+		word = replyTooBig
+	case fastcgi.KindBadReply:
+		word = badReply
+	}
+	s.gateway.log.Warn("no reply of PHP", "connection", s.id, "seq", s.seq, "script", s.route.Script,
+		"error", string(word), "outcome", e.Outcome.String(), "reason", err.Error())
 	return word
+}
+
+func (s *session) logBadReply(word failure, reason string) {
+	s.gateway.log.Warn("reply of PHP", "connection", s.id, "seq", s.seq, "script", s.route.Script,
+		"error", string(word), "reason", reason)
 }
 
 // logStderr logs what PHP wrote to its error log, once a request.

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"ws-fpm/fastcgi"
 	"ws-fpm/websocket"
@@ -31,20 +32,26 @@ type Gateway struct {
 
 	ctx        context.Context // ends when PHP is no longer waited for
 	cancel     context.CancelFunc
-	work       sync.WaitGroup // sessions being served
+	work       sync.WaitGroup // sessions being served, late events
 	handshakes atomic.Int64   // connections that are not upgraded yet
+	start      sync.Once
+	late       map[*fastcgi.Client]*mailbox
 
 	mu       sync.Mutex // guards what follows
 	draining bool
-	open     int           // sessions
-	empty    chan struct{} // closed when draining and open is zero
+	open     int             // sessions
+	empty    chan struct{}   // closed when draining and open is zero
+	unknown  map[string]bool // fields of replies that were logged as unknown
 }
 
 // A route is a Route in force.
 type route struct {
 	Route
 	params fastcgi.Params // what every event of the route repeats
+	late   *mailbox       // of the route's backend
 }
+
+func (r *route) has(event string) bool { return slices.Contains(r.Events, event) }
 
 // New makes a gateway. It serves once Serve is called.
 func New(ctx context.Context, o Options) (*Gateway, error) {
@@ -52,7 +59,8 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{opts: o, log: o.Logger, boot: randomID(), empty: make(chan struct{})}
+	g := &Gateway{opts: o, log: o.Logger, boot: randomID(), empty: make(chan struct{}),
+		late: map[*fastcgi.Client]*mailbox{}, unknown: map[string]bool{}}
 	for _, r := range o.Routes {
 		if r, err = r.withDefaults(); err != nil {
 			return nil, err
@@ -61,7 +69,10 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		if err != nil {
 			return nil, fmt.Errorf("gateway: route %s: %w", r.Prefix, err)
 		}
-		g.routes = append(g.routes, &route{r, params})
+		if g.late[r.Backend] == nil {
+			g.late[r.Backend] = newMailbox(g)
+		}
+		g.routes = append(g.routes, &route{r, params, g.late[r.Backend]})
 	}
 	slices.SortStableFunc(g.routes, func(a, b *route) int { return cmp.Compare(len(b.Prefix), len(a.Prefix)) })
 
@@ -80,6 +91,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 
 // Serve accepts clients on l until Shutdown. It returns nil then.
 func (g *Gateway) Serve(l net.Listener) error {
+	g.start.Do(g.announce)
 	if err := g.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("gateway: accepting on %s: %w", l.Addr(), err)
 	}
@@ -106,6 +118,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	for c := range g.conns.All() {
 		c.Handler().(*session).goAway()
 	}
+	defer time.AfterFunc(streamsUntil(ctx), g.cutStreams).Stop()
 	var err error
 	select {
 	case <-g.empty:
@@ -116,12 +129,53 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	}
 	g.http.Close()
 	requests.Wait()
+	for _, m := range g.late {
+		if left := m.flush(ctx); left > 0 {
+			g.log.Warn("PHP was not told of all that ended", "events", left)
+		}
+	}
 	g.cancel()
 	g.conns.Close()
 	if err == nil {
 		g.work.Wait() // else PHP decides when that is, and we do not wait any more
 	}
 	return err
+}
+
+// streamsUntil is how long streamed replies may go on during a shutdown: four
+// fifths of the time there is, so that their clients still get a close frame.
+func streamsUntil(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return 0
+	}
+	return time.Until(deadline) * 4 / 5
+}
+
+func (g *Gateway) cutStreams() {
+	for c := range g.conns.All() {
+		c.Handler().(*session).cutStream(true)
+	}
+}
+
+// announce lets the routes that keep books of connections know that this
+// process begins with none.
+func (g *Gateway) announce() {
+	for _, r := range g.routes {
+		if !r.has(eventConnect) && !r.has(eventDisconnect) {
+			continue
+		}
+		var e environment
+		e.add("REQUEST_URI", r.Prefix)
+		e.add("QUERY_STRING", "")
+		e.add("REMOTE_ADDR", "127.0.0.1")
+		e.add("SERVER_NAME", "localhost")
+		e.add("REQUEST_SCHEME", "http")
+		if e.err != nil {
+			panic("BUG: " + e.err.Error())
+		}
+		r.late.post(lateEvent{session: &session{gateway: g, route: r, params: e.params}, name: eventStart})
+	}
 }
 
 // enter admits one more session, or says why not.
@@ -158,6 +212,24 @@ func (g *Gateway) panicked(v any, stack []byte) {
 	g.count.panics.Inc()
 	g.log.Error("panic while serving a client", "panic", fmt.Sprint(v), "stack", string(stack))
 }
+
+// logUnknown logs fields of replies that mean nothing, each name once.
+func (g *Gateway) logUnknown(script string, names []string) {
+	for _, name := range names {
+		g.mu.Lock()
+		fresh := !g.unknown[name] && len(g.unknown) < maxUnknown
+		if fresh {
+			g.unknown[name] = true
+		}
+		g.mu.Unlock()
+		if fresh {
+			g.log.Warn("unknown field in a reply of PHP is ignored", "field", name, "script", script)
+		}
+	}
+}
+
+// maxUnknown is how many names are told apart for that.
+const maxUnknown = 100
 
 // find returns the route for a decoded path, or nil.
 func (g *Gateway) find(path string) *route {

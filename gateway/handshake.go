@@ -109,7 +109,62 @@ func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 		http.Error(w, "no more connections at the moment", http.StatusServiceUnavailable)
 		return result
 	}
-	return g.upgrade(w, route, offer, params)
+	s := &session{gateway: g, route: route, id: randomID(), since: time.Now()}
+	s.identify(params, "")
+	return s.admit(w, r, req, offer)
+}
+
+// admit lets the admitted client of s in, if PHP does.
+func (s *session) admit(w http.ResponseWriter, r *http.Request, req *request, offer websocket.Handshake) outcome {
+	subprotocol := choose(s.route.Subprotocols, offer.Subprotocols)
+	var said *welcome
+	if s.route.has(eventConnect) {
+		v := s.connect(offer.Subprotocols)
+		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.gateway.opts.HandshakeTimeout))
+		left := r.Context().Err() != nil
+		if v.welcome == nil || left {
+			s.turnAway(v.owed)
+			if left {
+				return broken
+			}
+			v.write(w)
+			return v.result
+		}
+		said, subprotocol = v.welcome, v.welcome.subprotocol
+		if changes := said.cookieChanges(time.Now()); len(changes) > 0 {
+			req.setCookies(changes)
+		}
+	}
+	params, err := requestParams(req)
+	if err != nil {
+		s.turnAway(said != nil)
+		http.Error(w, "cookies not fit for CGI", http.StatusBadGateway)
+		return refusedBackend
+	}
+	s.identify(params, subprotocol)
+	return s.upgrade(w, offer.Key, subprotocol, said)
+}
+
+// identify makes the params that every event of the connection repeats.
+func (s *session) identify(params fastcgi.Params, subprotocol string) {
+	e := environment{params: params}
+	e.add("WS_CONNECTION_ID", s.id)
+	e.add("WS_CONNECTED_AT", itoa(int(s.since.UnixMilli())))
+	if subprotocol != "" {
+		e.add("WS_SUBPROTOCOL", subprotocol)
+	}
+	if e.err != nil {
+		panic("BUG: " + e.err.Error())
+	}
+	s.params = slices.Clone(e.params)
+}
+
+// turnAway ends a session that was admitted and does not come about.
+func (s *session) turnAway(owed bool) {
+	if owed {
+		s.owe(websocket.Closing{Code: websocket.StatusAbnormal})
+	}
+	s.gateway.leave()
 }
 
 // checkSize refuses a request that is larger than a handshake has to be.
@@ -164,42 +219,40 @@ func (q *request) knownScheme(r *http.Request) string {
 	return ""
 }
 
-// upgrade completes the handshake of an admitted client and starts its
-// session.
-func (g *Gateway) upgrade(w http.ResponseWriter, route *route, offer websocket.Handshake, params fastcgi.Params) outcome {
-	s := &session{gateway: g, route: route, id: randomID()}
-	subprotocol := choose(route.Subprotocols, offer.Subprotocols)
-	e := environment{params: params}
-	e.add("WS_CONNECTION_ID", s.id)
-	e.add("WS_CONNECTED_AT", itoa(int(time.Now().UnixMilli())))
-	if subprotocol != "" {
-		e.add("WS_SUBPROTOCOL", subprotocol)
+// upgrade completes the handshake and starts the session, which begins with
+// what PHP said at connect, if it was asked.
+func (s *session) upgrade(w http.ResponseWriter, key, subprotocol string, said *welcome) outcome {
+	g := s.gateway
+	extra := http.Header{}
+	if said != nil {
+		if cookies := said.header.Values("Set-Cookie"); len(cookies) > 0 {
+			extra["Set-Cookie"] = cookies
+		}
 	}
-	if e.err != nil {
-		panic("BUG: " + e.err.Error())
+	answer, err := websocket.AppendResponse(nil, key, subprotocol, extra)
+	if err != nil {
+		g.log.Warn("reply of PHP", "connection", s.id, "script", s.route.Script, "error", string(badReply), "reason", err.Error())
+		s.turnAway(said != nil)
+		http.Error(w, http.StatusText(http.StatusBadGateway), http.StatusBadGateway)
+		return refusedBackend
 	}
-	s.params = slices.Clip(slices.Clone(e.params))
-
 	nc, early, err := hijack(w)
 	if err != nil {
-		g.leave()
 		g.log.Error("taking over a connection", "error", err)
+		s.turnAway(said != nil)
 		return broken
-	}
-	answer, err := websocket.AppendResponse(nil, offer.Key, subprotocol, nil)
-	if err != nil {
-		panic("BUG: " + err.Error())
 	}
 	nc.SetDeadline(time.Now().Add(g.opts.HandshakeTimeout))
 	if _, err := nc.Write(answer); err != nil {
 		nc.Close()
-		g.leave()
+		s.turnAway(said != nil)
 		return broken
 	}
 	nc.SetDeadline(time.Time{})
 	s.conn = g.conns.NewConn(nc, s, websocket.Limits{
-		MaxMessage: route.MaxMessage, Fragment: route.Fragment, Outbox: route.Outbox,
+		MaxMessage: s.route.MaxMessage, Fragment: s.route.Fragment, Outbox: s.route.Outbox,
 	})
+	s.greet(said)
 	s.conn.Start(early)
 	if g.isDraining() {
 		s.goAway() // Shutdown may have looked before the session was there

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"cmp"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +25,19 @@ func (e *environment) add(name, value string) {
 		e.params, e.err = fastcgi.AppendParam(e.params, name, value)
 	}
 }
+
+// addText adds a value that was not ours to choose: anything that AppendParam
+// does not take, and other control characters, is an error as well.
+func (e *environment) addText(name, value string) {
+	for i := range len(value) {
+		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
+			e.err = cmp.Or(e.err, errControl)
+		}
+	}
+	e.add(name, value)
+}
+
+var errControl = errors.New("gateway: control character in a param")
 
 // routeParams are the same for every request of a route.
 func routeParams(r *Route, software, boot string) (fastcgi.Params, error) {

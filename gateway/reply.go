@@ -22,50 +22,102 @@ const (
 	badReply       failure = "bad_reply"       // a reply that breaks its rules
 )
 
-// A reply is what PHP's answer to a message means.
+// A reply is what PHP's answer means.
 type reply struct {
-	send  bool
-	op    websocket.Opcode
-	close *websocket.Closing // nil: stay open
+	op     websocket.Opcode   // of the body; zero: it is not sent
+	forced bool               // PHP said so: an empty body is a message too
+	close  *websocket.Closing // after the body; nil: stay open
+
+	attributes attributes // of the connection from now on
+	expire     int64      // seconds until the connection is closed; zero: as before
+	interrupt  bool       // of a stream: the client's next message ends it
 }
 
-// A head is the part of PHP's answer that comes before the body.
-type head struct {
-	status int
-	header fastcgi.Header
-}
-
-// readReply reads the answer to a message. Stderr says that PHP wrote to its
-// error log. On failure the reason is for the log.
-func readReply(h head, body []byte, stderr bool) (r reply, word failure, reason string) {
+// readStatus says what the status means for a message. Stderr says that PHP
+// wrote to its error log.
+func readStatus(status int, stderr bool) (word failure, reason string) {
 	switch {
-	case h.status >= 500:
-		return reply{}, backendFailed, fmt.Sprintf("status %d", h.status)
-	case stderr && (h.status == 403 || h.status == 404):
+	case status >= 500:
+		return backendFailed, fmt.Sprintf("status %d", status)
+	case stderr && (status == 403 || status == 404):
 		// php-fpm's own "File not found." and "Access denied."
-		return reply{}, backendFailed, fmt.Sprintf("status %d", h.status)
-	case h.status < 200 || h.status >= 300 && h.status < 400:
-		return reply{}, badReply, fmt.Sprintf("status %d", h.status)
+		return backendFailed, fmt.Sprintf("status %d", status)
+	case status < 200 || status >= 300 && status < 400:
+		return badReply, fmt.Sprintf("status %d", status)
 	}
-	if r.close, reason = readClose(h.header); reason != "" {
-		return reply{}, badReply, reason
+	return "", ""
+}
+
+// readHeader reads all that the header of an accepted reply asks for; current
+// are the connection's attributes. A reason means that the reply is a bad one
+// and nothing of it counts.
+func readHeader(h fastcgi.Header, current attributes) (r reply, reason string) {
+	if r.close, reason = readClose(h); reason != "" {
+		return reply{}, reason
 	}
-	switch opcode := strings.ToLower(h.header.Get("WS-Opcode")); opcode {
+	if r.attributes, reason = current.apply(h); reason != "" {
+		return reply{}, reason
+	}
+	if r.expire, reason = readExpire(h.Get("WS-Expire")); reason != "" {
+		return reply{}, reason
+	}
+	r.interrupt = strings.EqualFold(strings.TrimSpace(h.Get("WS-Interrupt")), "yes")
+	switch strings.ToLower(strings.TrimSpace(h.Get("WS-Opcode"))) {
 	case "":
-		r.op, r.send = opcodeOf(h.header.Get("Content-Type")), len(body) > 0
+		r.op = opcodeOf(h.Get("Content-Type"))
 	case "text":
-		r.op, r.send = websocket.Text, true
+		r.op, r.forced = websocket.Text, true
 	case "binary":
-		r.op, r.send = websocket.Binary, true
+		r.op, r.forced = websocket.Binary, true
 	case "none":
 	default:
-		return reply{}, badReply, "WS-Opcode: want text, binary or none"
+		return reply{}, "WS-Opcode: want text, binary or none"
 	}
-	if r.op == websocket.Text && !utf8.Valid(body) {
-		r.op = websocket.Binary
-		return r, "", "text that is not UTF-8, sent as binary"
+	return r, ""
+}
+
+// opcode is how body goes out, and whether it does at all. Text that is not
+// UTF-8 goes as binary.
+func (r reply) opcode(body []byte) (op websocket.Opcode, send, mended bool) {
+	switch {
+	case r.op == 0 || len(body) == 0 && !r.forced:
+		return 0, false, false
+	case r.op == websocket.Text && !utf8.Valid(body):
+		return websocket.Binary, true, true
 	}
-	return r, "", ""
+	return r.op, true, false
+}
+
+// maxExpire is the longest WS-Expire, in seconds: ten years.
+const maxExpire = 10 * 365 * 24 * 60 * 60
+
+// readExpire reads WS-Expire, in seconds; zero means that there is none.
+func readExpire(s string) (seconds int64, reason string) {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return 0, ""
+	}
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || n == 0 || n > maxExpire {
+		return 0, "WS-Expire: want seconds, 1 to 315360000"
+	}
+	return int64(n), ""
+}
+
+// unknownFields gives the WS-* fields that mean nothing, misspelt most likely.
+func unknownFields(h fastcgi.Header) (names []string) {
+	for _, f := range h {
+		name := strings.ToUpper(f.Name)
+		if !strings.HasPrefix(name, "WS-") || strings.HasPrefix(name, "WS-SET-") {
+			continue
+		}
+		switch name {
+		case "WS-ACCEPT", "WS-OPCODE", "WS-CLOSE", "WS-USER", "WS-EXPIRE", "WS-INTERRUPT":
+		default:
+			names = append(names, f.Name)
+		}
+	}
+	return names
 }
 
 // opcodeOf chooses between text and binary by a media type: what a browser
@@ -84,21 +136,28 @@ func opcodeOf(contentType string) websocket.Opcode {
 	return websocket.Binary
 }
 
-// readClose reads WS-Close: a code that a server's program may use, and after
-// a space a reason.
+// readClose reads WS-Close.
 func readClose(h fastcgi.Header) (c *websocket.Closing, reason string) {
-	values := h.Values("WS-Close")
-	switch len(values) {
+	switch values := h.Values("WS-Close"); len(values) {
 	case 0:
 		return nil, ""
 	case 1:
+		if c, reason = parseClose(values[0]); reason != "" {
+			return nil, "WS-Close: " + reason
+		}
+		return c, ""
 	default:
 		return nil, "WS-Close twice"
 	}
-	number, text, _ := strings.Cut(strings.TrimSpace(values[0]), " ")
+}
+
+// parseClose reads a code that a server's program may use, and after a space a
+// reason.
+func parseClose(s string) (c *websocket.Closing, reason string) {
+	number, text, _ := strings.Cut(strings.TrimSpace(s), " ")
 	code, err := strconv.ParseUint(number, 10, 16)
 	if err != nil || len(number) != 4 || !mayClose(websocket.StatusCode(code)) {
-		return nil, "WS-Close: want 1000, 1008, 1011, 1013 or 3000 to 4999, and a reason"
+		return nil, "want 1000, 1008, 1011, 1013 or 3000 to 4999, and a reason"
 	}
 	return &websocket.Closing{
 		Code:   websocket.StatusCode(code),

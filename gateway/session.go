@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"ws-fpm/fastcgi"
 	"ws-fpm/websocket"
@@ -20,9 +21,12 @@ type session struct {
 	route   *route
 	conn    *websocket.Conn
 	id      string         // WS_CONNECTION_ID
+	since   time.Time      // WS_CONNECTED_AT
 	params  fastcgi.Params // what every event of the connection repeats
 
-	seq uint64 // of the last event; the serving goroutine's
+	// Of whoever handles the session's events, one after the other.
+	seq        uint64 // of the last event
+	attributes attributes
 
 	mu      sync.Mutex         // guards what follows
 	serving bool               // a goroutine works on messages
@@ -32,6 +36,12 @@ type session struct {
 	last    *websocket.Closing // to close with when nothing waits; nil: stay open
 	deaf    bool               // what still comes is not worth PHP's time
 	ended   bool               // the socket is gone
+	how     websocket.Closing  // and by what
+
+	streaming *fastcgi.Response // what PHP answers bit by bit; nil: nothing
+	interrupt bool              // the next message ends that
+	cut       bool              // it was ended before its end
+	noStream  bool              // nobody is left to read one
 }
 
 // A message waits for PHP.
@@ -58,8 +68,11 @@ func (s *session) Message(op websocket.Opcode, payload []byte) (more bool) {
 	s.queue = append(s.queue, message{op, bytes.Clone(payload)})
 	s.queued += len(payload)
 	s.paused = s.fullLocked()
-	paused := s.paused
+	paused, interrupts := s.paused, s.interrupt
 	s.mu.Unlock()
+	if interrupts {
+		s.cutStream(false)
+	}
 	s.conn.Hold(len(payload)) // not under the lock: it may find this client to be the one to go
 	if paused {
 		s.gateway.count.pauses.Inc()
@@ -75,6 +88,7 @@ func (s *session) fullLocked() bool {
 // answered (see websocket.Handler).
 func (s *session) Fail(err *websocket.ProtocolError) {
 	s.gateway.log.Debug("client broke the protocol", "connection", s.id, "code", err.Code, "reason", err.Reason)
+	s.cutStream(true)
 	s.closeAfter(websocket.Closing{Code: err.Code})
 }
 
@@ -109,6 +123,7 @@ func (s *session) closeNow(how websocket.Closing) {
 func (s *session) Shed() { s.forget() }
 
 func (s *session) forget() {
+	s.cutStream(true)
 	s.mu.Lock()
 	s.deaf = true
 	messages, size := len(s.queue), s.queued
@@ -123,12 +138,28 @@ func (s *session) forget() {
 func (s *session) Ended(how websocket.Closing) {
 	s.gateway.count.closed(how)
 	s.gateway.log.Debug("closed", "connection", s.id, "code", how.Code, "by", how.By)
+	s.cutStream(true)
 	s.mu.Lock()
-	s.ended = true
-	gone := !s.serving
+	s.ended, s.how = true, how
+	last := !s.serving
 	s.mu.Unlock()
-	if gone {
-		s.gateway.leave()
+	if last {
+		s.finish()
+	}
+}
+
+// finish is called once, when the socket is gone and the last message event
+// has ended.
+func (s *session) finish() {
+	s.owe(s.how)
+	s.gateway.leave()
+}
+
+// owe lets PHP know, when there is time, that a connection it knew has gone.
+func (s *session) owe(how websocket.Closing) {
+	if s.route.has(eventDisconnect) {
+		s.seq++
+		s.route.late.post(lateEvent{s, eventDisconnect, how})
 	}
 }
 
@@ -154,7 +185,7 @@ func (s *session) next() (m message, more bool) {
 			s.conn.Close(last.Code, last.Reason)
 		}
 		if ended {
-			s.gateway.leave()
+			s.finish()
 		}
 		return message{}, false
 	}
@@ -185,10 +216,10 @@ func (s *session) rescue() {
 	s.forget()
 	s.mu.Lock()
 	s.serving = false
-	gone := s.ended
+	last := s.ended
 	s.mu.Unlock()
 	s.conn.Kill()
-	if gone {
-		s.gateway.leave()
+	if last {
+		s.finish()
 	}
 }

@@ -65,6 +65,7 @@ type Conn struct {
 	heard   atomic.Int64 // when the client last sent anything
 	begun   atomic.Int64 // when the unfinished message began; zero: none
 	closeBy atomic.Int64 // when patience ends; zero: we are not closing
+	expires atomic.Int64 // when we close; zero: never
 
 	late   atomic.Bool // the unfinished message took too long: the reader is to fail
 	failed atomic.Bool // nothing more is decoded
@@ -75,12 +76,13 @@ type Conn struct {
 
 	mu           sync.Mutex // guards what follows
 	closing      closing
-	writing      bool     // somebody writes, and will take what is in backlog
-	broken       bool     // the socket takes no more
-	closeWritten bool     // the socket has our close frame
-	halfClosed   bool     // and the end of our stream
-	backlog      *backlog // what the socket has not taken; nil: nothing
-	heldOut      int      // bytes of backlog as charged to the budget
+	writing      bool          // somebody writes, and will take what is in backlog
+	broken       bool          // the socket takes no more
+	closeWritten bool          // the socket has our close frame
+	halfClosed   bool          // and the end of our stream
+	backlog      *backlog      // what the socket has not taken; nil: nothing
+	heldOut      int           // bytes of backlog as charged to the budget
+	room         chan struct{} // closed when backlog shrinks; nil: nobody waits for that
 }
 
 // Start begins to read. The bytes of early came with the handshake; they are

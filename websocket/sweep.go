@@ -45,6 +45,10 @@ func (c *Conn) check(now int64) {
 		c.nudge()
 		return
 	}
+	if at := c.expires.Load(); at != 0 && now >= at {
+		c.Close(StatusPolicy, "expired")
+		return
+	}
 	heard := c.heard.Load()
 	switch {
 	case readerState(c.reader.Load()) == paused:

@@ -202,6 +202,7 @@ func (c *Conn) backlogLocked() *backlog {
 // chargeOutLocked accounts for what the backlog holds. Whoever has to go for
 // it goes in a goroutine of its own, for that takes locks.
 func (c *Conn) chargeOutLocked() {
+	c.wakeLocked()
 	held := 0
 	if c.backlog != nil {
 		held = c.backlog.held

@@ -1,0 +1,191 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"ws-fpm/fastcgi"
+	"ws-fpm/websocket"
+)
+
+// Limits of the events that no client waits for: disconnect and start.
+const (
+	lateRate    = 100 // a second and backend, so that clients who leave do not slow down those who stay
+	lateWorkers = 32  // at once; the pool lets through what it allows for the class
+	lateRetry   = 100 * time.Millisecond
+	lateRetries = 5 * time.Second // the longest pause between two attempts
+)
+
+// A lateEvent is an event that no client waits for. It is sent until php-fpm
+// takes it, and never after it may have run.
+type lateEvent struct {
+	session *session // of no connection, for start
+	name    string
+	how     websocket.Closing // of disconnect
+}
+
+// A mailbox holds the late events for one backend. Workers exist only while
+// it holds any.
+type mailbox struct {
+	gateway *Gateway
+
+	mu      sync.Mutex // guards what follows
+	queue   []lateEvent
+	workers int
+	turn    time.Time     // when the next event may be sent
+	pause   time.Duration // before the next attempt, after one that failed
+	hurry   chan struct{} // closed when draining: no rate, no class of its own
+	idle    chan struct{} // closed while there is nothing to do
+}
+
+func newMailbox(g *Gateway) *mailbox {
+	m := &mailbox{gateway: g, hurry: make(chan struct{}), idle: make(chan struct{})}
+	close(m.idle)
+	return m
+}
+
+// post adds an event. There is room for one of every connection; more can wait
+// only if php-fpm has been down for long.
+func (m *mailbox) post(e lateEvent) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.queue) >= m.gateway.opts.MaxConnections {
+		m.gateway.count.lateDropped.Inc()
+		m.gateway.log.Warn("event dropped, for too many wait", "event", e.name, "connection", e.session.id)
+		return
+	}
+	m.queue = append(m.queue, e)
+	if m.workers == 0 {
+		m.idle = make(chan struct{})
+	}
+	if m.workers < lateWorkers {
+		m.workers++
+		m.gateway.work.Go(m.work)
+	}
+}
+
+// work sends events until there are none.
+func (m *mailbox) work() {
+	for {
+		m.mu.Lock()
+		if len(m.queue) == 0 || m.gateway.ctx.Err() != nil {
+			if m.workers--; m.workers == 0 {
+				close(m.idle)
+			}
+			m.mu.Unlock()
+			return
+		}
+		e := m.queue[0]
+		m.queue[0] = lateEvent{}
+		m.queue = m.queue[1:]
+		now := time.Now()
+		wait := max(m.turn.Sub(now), 0)
+		m.turn = now.Add(wait + time.Second/lateRate)
+		m.mu.Unlock()
+
+		m.sleep(wait, m.hurry)
+		m.sleep(m.sent(e, e.session.late(e, m.hurrying())), nil)
+	}
+}
+
+// sent takes the outcome of an attempt, and says how long to leave php-fpm
+// alone.
+func (m *mailbox) sent(e lateEvent, err error) (pause time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f, failed := errors.AsType[*fastcgi.Error](err)
+	if !failed || f.Outcome != fastcgi.NotExecuted || f.Kind == fastcgi.KindRequest {
+		m.pause = 0
+		return 0
+	}
+	m.pause = min(max(2*m.pause, lateRetry), lateRetries)
+	m.queue = slices.Insert(m.queue, 0, e)
+	return m.pause
+}
+
+// sleep waits for d, or until early or all is over.
+func (m *mailbox) sleep(d time.Duration, early <-chan struct{}) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-early:
+	case <-m.gateway.ctx.Done():
+	}
+}
+
+func (m *mailbox) hurrying() bool {
+	select {
+	case <-m.hurry:
+		return true
+	default:
+		return false
+	}
+}
+
+// flush sends what waits without regard to rate and class, and returns when
+// all is sent or ctx ends, with the number of events not delivered.
+func (m *mailbox) flush(ctx context.Context) (left int) {
+	m.mu.Lock()
+	if !m.hurrying() {
+		close(m.hurry)
+	}
+	idle := m.idle
+	m.mu.Unlock()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.queue)
+}
+
+// late sends a late event once.
+func (s *session) late(e lateEvent, urgent bool) error {
+	w := takeScratch()
+	defer giveScratch(w)
+	p := s.newEvent(w, e.name)
+	if e.name == eventDisconnect {
+		p.add("WS_CLOSE_CODE", itoa(int(e.how.Code)))
+		p.add("WS_CLOSE_REASON", printable(e.how.Reason))
+		p.add("WS_CLOSE_BY", e.how.By.String())
+	}
+	request := fastcgi.Request{Class: fastcgi.Disconnect}
+	if urgent {
+		request.Class = fastcgi.Message
+	}
+	started := time.Now()
+	response, err := s.send(w, request)
+	var word failure
+	if err == nil {
+		w.body, err = response.AppendBody(w.body[:0], s.route.MaxReply)
+		s.logStderr(response)
+		if err == nil && response.Status >= 500 {
+			word = backendFailed
+			s.logBadReply(word, "status "+itoa(response.Status))
+		}
+	}
+	if err != nil {
+		word = s.failed(err)
+	}
+	s.gateway.count.event(e.name, word, time.Since(started))
+	return err
+}
+
+// printable replaces what a param cannot carry.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+}
