@@ -90,6 +90,18 @@ func requireFPM(t *testing.T) string {
 	return ""
 }
 
+// require does the same for another program.
+func require(t *testing.T, program, debianPackage string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err == nil {
+		return
+	}
+	if os.Getenv("WS_FPM_REQUIRE") == "1" {
+		t.Fatalf("no %s: apt-get install %s", program, debianPackage)
+	}
+	t.Skipf("no %s: apt-get install %s", program, debianPackage)
+}
+
 // start runs a php-fpm for a test, which must have ended when the test does.
 func start(t *testing.T, o Options) *Server {
 	t.Helper()
@@ -141,9 +153,10 @@ func checkNothingLeft(t *testing.T, s *Server, pid int) {
 // group gives the living processes of a process group.
 func group(t *testing.T, pgid int) (pids []int) {
 	t.Helper()
+	require(t, "ps", "procps")
 	out, err := exec.Command("ps", "-A", "-o", "pid=,pgid=,stat=").Output()
 	if err != nil {
-		t.Fatalf("ps: %v (on Debian in the package procps)", err)
+		t.Fatalf("ps: %v", err)
 	}
 	for line := range strings.Lines(string(out)) {
 		f := strings.Fields(line)

@@ -203,13 +203,20 @@ func TestStopDoesNotOutstayItsGrace(t *testing.T) {
 	checkNothingLeft(t, s, pid)
 }
 
-// A master that does not heed any signal but SIGKILL.
+// A master that heeds no signal but SIGKILL leaves its socket, here outside
+// the server's own directory, and does not keep to the grace by itself.
 func TestStopOfAStoppedMaster(t *testing.T) {
-	s := start(t, Options{})
-	if err := syscall.Kill(s.Pid(), syscall.SIGSTOP); err != nil {
+	s := start(t, Options{Grace: time.Second, Listen: filepath.Join(publicDir(t), "s")})
+	pid := s.Pid()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	stopNow(t, s)
+	begin := time.Now()
+	s.Stop(t.Context())
+	if d := time.Since(begin); d < time.Second || d > 10*time.Second {
+		t.Errorf("Stop took %v with a grace of 1s", d)
+	}
+	checkNothingLeft(t, s, pid)
 }
 
 // background starts a script that takes some milliseconds and returns when
