@@ -32,8 +32,9 @@ func checkPath(escaped string) error {
 }
 
 // matches reports whether prefix is made of the first whole segments of the
-// decoded path: /ws takes /ws, /ws/ and /ws/room, not /wsx.
+// decoded path: /ws takes /ws, /ws/ and /ws/room, not /wsx. A slash at the end
+// of prefix says nothing more.
 func matches(prefix, path string) bool {
-	rest, found := strings.CutPrefix(path, prefix)
-	return found && (prefix == "/" || rest == "" || rest[0] == '/')
+	rest, found := strings.CutPrefix(path, strings.TrimSuffix(prefix, "/"))
+	return found && (rest == "" || rest[0] == '/')
 }

@@ -25,7 +25,8 @@ func (t Trust) has(a netip.Addr) bool {
 type peer struct {
 	addr    string // REMOTE_ADDR
 	port    string // REMOTE_PORT
-	scheme  string // "http" or "https"; empty: not known
+	scheme  string // "http" or "https"
+	told    bool   // a trusted proxy has said so of the scheme
 	trusted bool   // the socket's other end is a trusted proxy
 }
 
@@ -35,11 +36,12 @@ type peer struct {
 //
 // Each proxy adds the address it saw on the right, so the client is the first
 // from the right that is no trusted proxy; further left stands what a client
-// may have made up. What is not an address ends the walk.
+// may have made up. What is not an address ends the walk; an empty element is
+// none at all (RFC 9110, section 5.6.1.2).
 func (t Trust) findPeer(remote netip.AddrPort, scheme string, forwarded, proto []string) peer {
 	p := peer{addr: "unix:", port: "0", scheme: scheme}
 	if remote.IsValid() {
-		addr := remote.Addr().Unmap()
+		addr := remote.Addr().Unmap().WithZone("") // no prefix contains an address with a zone
 		p.addr, p.port = addr.String(), itoa(int(remote.Port()))
 		p.trusted = t.has(addr)
 	} else {
@@ -50,7 +52,11 @@ func (t Trust) findPeer(remote netip.AddrPort, scheme string, forwarded, proto [
 	}
 	hops := strings.Split(strings.Join(forwarded, ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
-		hop, ok := parseHop(strings.Trim(hops[i], " \t"))
+		text := strings.Trim(hops[i], " \t")
+		if text == "" {
+			continue
+		}
+		hop, ok := parseHop(text)
 		if !ok {
 			break
 		}
@@ -59,22 +65,27 @@ func (t Trust) findPeer(remote netip.AddrPort, scheme string, forwarded, proto [
 			break
 		}
 	}
-	switch last := lastItem(proto); strings.ToLower(last) {
-	case "http", "https":
-		p.scheme = strings.ToLower(last)
+	switch strings.ToLower(lastItem(proto)) {
+	case "http", "ws": // some proxies name the protocol after the upgrade
+		p.scheme, p.told = "http", true
+	case "https", "wss":
+		p.scheme, p.told = "https", true
 	}
 	return p
 }
 
 // parseHop reads an entry of X-Forwarded-For: an address, with or without a
-// port, which is 0 if there is none.
-func parseHop(s string) (netip.AddrPort, bool) {
-	addr, err := netip.ParseAddr(strings.Trim(s, "[]"))
-	if err != nil {
-		ap, err := netip.ParseAddrPort(s)
-		return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port()), err == nil
+// port, which is 0 if there is none. An IPv6 address may be in brackets.
+func parseHop(s string) (hop netip.AddrPort, ok bool) {
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		s += ":0"
 	}
-	return netip.AddrPortFrom(addr.Unmap().WithZone(""), 0), true
+	addr, err := netip.ParseAddr(s)
+	if err != nil {
+		hop, err = netip.ParseAddrPort(s)
+		addr = hop.Addr()
+	}
+	return netip.AddrPortFrom(addr.Unmap().WithZone(""), hop.Port()), err == nil
 }
 
 // lastItem is the last element of a comma list, which is the one that the
