@@ -3,24 +3,37 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"time"
 
 	"ws-fpm/config"
+	"ws-fpm/gateway"
+	"ws-fpm/metrics"
 )
 
 // check is the command of that name: it reports on what serve would meet.
 func check(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	file, err := parseConfigFlag("check", args, stderr)
+	flags := flag.NewFlagSet("check", flag.ContinueOnError)
+	route := flags.String("call", "", "really run an event of the route with this `PREFIX`; then follow EVENT and its BODY")
+	file, err := parseConfigFlag(flags, args, stderr, 2)
 	if err != nil {
 		return err
 	}
 	c, err := config.Load(file)
 	if err != nil {
 		return usageError{err}
+	}
+	if *route != "" {
+		return call(ctx, c, *route, flags.Arg(0), flags.Arg(1), stdout)
+	}
+	if flags.NArg() > 0 {
+		fmt.Fprintf(stderr, "ws-fpm check: unexpected %q\n", flags.Arg(0))
+		return errUsage
 	}
 	fmt.Fprintf(stdout, "%s: ok\n", file)
 	bad := 0
@@ -42,6 +55,34 @@ func check(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("%d of these would not work", bad)
 	}
 	return nil
+}
+
+// call runs one event and prints what PHP answers and what comes of it.
+func call(ctx context.Context, c *config.Config, route, event, body string, stdout io.Writer) error {
+	pools, err := newPools(c.Pools, new(metrics.Registry))
+	if err != nil {
+		return usageError{err}
+	}
+	g, err := gateway.New(ctx, gatewayOptions(c, pools, slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return usageError{err}
+	}
+	defer g.Shutdown(ctx)
+	r, err := g.Call(ctx, route, event, []byte(body))
+	if r != nil {
+		fmt.Fprintf(stdout, "Status: %d\n", r.Status)
+		for _, f := range r.Header {
+			fmt.Fprintf(stdout, "%s: %s\n", f.Name, f.Value)
+		}
+		fmt.Fprintf(stdout, "\n%s\n", r.Body)
+		if r.Stderr != "" {
+			fmt.Fprintf(stdout, "\nstderr: %s\n", r.Stderr)
+		}
+		for _, effect := range r.Effects {
+			fmt.Fprintf(stdout, "=> %s\n", effect)
+		}
+	}
+	return err
 }
 
 // reach connects to a pool and leaves at once, so that no worker waits for us.

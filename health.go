@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -18,7 +19,7 @@ const healthTimeout = 3 * time.Second
 // health is the command of that name. Any answer to a plain request is life:
 // a route's path without a handshake gives 426.
 func health(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	file, err := parseConfigFlag("health", args, stderr)
+	file, err := parseConfigFlag(flag.NewFlagSet("health", flag.ContinueOnError), args, stderr, 0)
 	if err != nil {
 		return err
 	}

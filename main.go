@@ -21,6 +21,8 @@ const usage = `ws-fpm - WebSockets for php-fpm
 
   ws-fpm serve -config FILE    serve
   ws-fpm check -config FILE    check the file, php-fpm and the scripts
+  ws-fpm check -config FILE -call PREFIX EVENT [BODY]
+                               really run one event and show what comes of it
   ws-fpm demo [-once] [-listen ADDR] [DIR]
                                try it: own php-fpm, a page, nothing to configure;
                                with DIR, its ws.php instead of the examples
@@ -105,15 +107,15 @@ func parseFlags(flags *flag.FlagSet, args []string, stderr io.Writer, most int) 
 	return nil
 }
 
-// parseConfigFlag parses the flags of a command that needs a configuration.
-func parseConfigFlag(name string, args []string, stderr io.Writer) (file string, err error) {
-	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+// parseConfigFlag parses the flags of a command that needs a configuration,
+// among them those that the caller has defined.
+func parseConfigFlag(flags *flag.FlagSet, args []string, stderr io.Writer, most int) (file string, err error) {
 	flags.StringVar(&file, "config", "", "the configuration `FILE`")
-	if err := parseFlags(flags, args, stderr, 0); err != nil {
+	if err := parseFlags(flags, args, stderr, most); err != nil {
 		return "", err
 	}
 	if file == "" {
-		fmt.Fprintf(stderr, "ws-fpm %s: -config FILE is missing\n", name)
+		fmt.Fprintf(stderr, "ws-fpm %s: -config FILE is missing\n", flags.Name())
 		return "", errUsage
 	}
 	return file, nil

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,7 +22,7 @@ import (
 
 // serve is the command of that name.
 func serve(ctx context.Context, args []string, stderr io.Writer) error {
-	file, err := parseConfigFlag("serve", args, stderr)
+	file, err := parseConfigFlag(flag.NewFlagSet("serve", flag.ContinueOnError), args, stderr, 0)
 	if err != nil {
 		return err
 	}
@@ -29,8 +30,10 @@ func serve(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return usageError{err}
 	}
+	tuneMemory()
 	log := newLogger(c.Log, c.LogLevel, stderr)
 	registry := new(metrics.Registry)
+	observeRuntime(registry)
 	pools, err := newPools(c.Pools, registry)
 	if err != nil {
 		return usageError{err}

@@ -49,7 +49,7 @@ func (s *session) askConnect(w *scratch, offered []string) (verdict, failure) {
 	if len(offered) > 0 {
 		e.add("WS_SUBPROTOCOLS", strings.Join(offered, ", "))
 	}
-	response, err := s.send(w, fastcgi.Request{Get: true, Class: fastcgi.Connect})
+	response, err := s.send(s.gateway.ctx, w, fastcgi.Request{Get: true, Class: fastcgi.Connect})
 	if err != nil {
 		return s.connectFailed(err)
 	}
@@ -58,7 +58,7 @@ func (s *session) askConnect(w *scratch, offered []string) (verdict, failure) {
 		s.logStderr(response)
 		return s.badConnect("a streamed reply to connect")
 	}
-	lets := accepts(response)
+	lets := letsIn(response.Status, response.Header)
 	limit := maxRefusal
 	if lets {
 		limit = s.route.MaxReply
@@ -81,11 +81,10 @@ func (s *session) askConnect(w *scratch, offered []string) (verdict, failure) {
 	return verdict{welcome: welcome, owed: true}, ""
 }
 
-// accepts reports whether a connect reply lets the client in. A success alone
+// letsIn reports whether a connect reply lets the client in. A success alone
 // does not: a script that dies with a message is one, too.
-func accepts(r *fastcgi.Response) bool {
-	return r.Status >= 200 && r.Status < 300 &&
-		strings.EqualFold(strings.TrimSpace(r.Header.Get("WS-Accept")), "yes")
+func letsIn(status int, h fastcgi.Header) bool {
+	return status >= 200 && status < 300 && strings.EqualFold(strings.TrimSpace(h.Get("WS-Accept")), "yes")
 }
 
 // chooseSubprotocol takes PHP's choice if the client offered it, else the

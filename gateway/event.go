@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -56,14 +57,14 @@ func (s *session) newEvent(w *scratch, name string) *environment {
 }
 
 // send sends the event in w to PHP and waits for the head of the reply.
-func (s *session) send(w *scratch, request fastcgi.Request) (*fastcgi.Response, error) {
+func (s *session) send(ctx context.Context, w *scratch, request fastcgi.Request) (*fastcgi.Response, error) {
 	if w.event.err != nil {
 		panic("BUG: " + w.event.err.Error())
 	}
 	w.blocks = [4]fastcgi.Params{s.route.params, s.params, s.attributes.params, w.event.params}
 	w.request = request
 	w.request.Params = w.blocks[:]
-	return s.route.Backend.Do(s.gateway.ctx, &w.request)
+	return s.route.Backend.Do(ctx, &w.request)
 }
 
 // answer has PHP work on m and sends the client what comes of it.
@@ -87,7 +88,7 @@ func (s *session) ask(w *scratch, m message) (r reply, word failure, stderr stri
 	e := s.newEvent(w, eventMessage)
 	e.add("WS_OPCODE", m.op.String())
 	e.add("CONTENT_TYPE", contentType(s.route.ContentType, m.op == websocket.Text, m.body))
-	response, err := s.send(w, fastcgi.Request{Body: m.body})
+	response, err := s.send(s.gateway.ctx, w, fastcgi.Request{Body: m.body})
 	if err != nil {
 		return reply{}, s.failed(err), ""
 	}

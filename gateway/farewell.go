@@ -163,7 +163,7 @@ func (s *session) late(e lateEvent, urgent bool) error {
 		request.Class = fastcgi.Message
 	}
 	started := time.Now()
-	response, err := s.send(w, request)
+	response, err := s.send(s.gateway.ctx, w, request)
 	var word failure
 	if err == nil {
 		w.body, err = response.AppendBody(w.body[:0], s.route.MaxReply)

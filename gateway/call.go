@@ -1,0 +1,134 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"ws-fpm/fastcgi"
+	"ws-fpm/websocket"
+)
+
+// A Report is what one event brought, run without a client.
+type Report struct {
+	Status int
+	Header fastcgi.Header
+	Body   []byte // up to the route's MaxReply
+	Stderr string
+
+	// Effects say, in their order, what the gateway would do.
+	Effects []string
+}
+
+// Call really runs an event of the route with that prefix, as if a client of
+// this machine had just connected, and reports. An error means that PHP gave
+// no usable reply.
+func (g *Gateway) Call(ctx context.Context, prefix, event string, body []byte) (*Report, error) {
+	i := slices.IndexFunc(g.routes, func(r *route) bool { return r.Prefix == prefix })
+	if i < 0 {
+		return nil, fmt.Errorf("gateway: no route %s", prefix)
+	}
+	s := &session{gateway: g, route: g.routes[i], id: randomID(), since: time.Now()}
+	local := netip.MustParseAddrPort("127.0.0.1:80")
+	params, err := requestParams(&request{
+		uri: prefix, host: "localhost", serverAddr: "127.0.0.1", serverPort: "80",
+		peer: Trust{}.findPeer(local, "http", nil, nil),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.identify(params, "")
+
+	w := new(scratch)
+	e := s.newEvent(w, event)
+	request := fastcgi.Request{Class: fastcgi.Message}
+	switch event {
+	case eventConnect:
+		request.Get = true
+	case eventMessage:
+		text := utf8.Valid(body)
+		op := websocket.Binary
+		if text {
+			op = websocket.Text
+		}
+		e.add("WS_OPCODE", op.String())
+		e.add("CONTENT_TYPE", contentType(s.route.ContentType, text, body))
+		request.Body = body
+	case eventDisconnect:
+		e.add("WS_CLOSE_CODE", itoa(int(websocket.StatusGoingAway)))
+		e.add("WS_CLOSE_REASON", "")
+		e.add("WS_CLOSE_BY", websocket.ByClient.String())
+	case eventStart:
+	default:
+		return nil, fmt.Errorf("gateway: no event %q; want connect, message, disconnect or start", event)
+	}
+	response, err := s.send(ctx, w, request)
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{Status: response.Status, Header: response.Header}
+	r.Body, err = response.AppendBody(nil, s.route.MaxReply)
+	stderr, _ := response.Stderr()
+	r.Stderr = string(stderr)
+	if err != nil {
+		return r, err
+	}
+	r.Effects = s.effects(event, r)
+	return r, nil
+}
+
+// effects puts into words what would be done about a reply.
+func (s *session) effects(event string, r *Report) []string {
+	switch event {
+	case eventConnect:
+		if r.Status < 200 || r.Status > 299 {
+			return []string{fmt.Sprintf("refuse the client with %d and this body", r.Status)}
+		}
+		if !letsIn(r.Status, r.Header) {
+			return []string{"refuse the client with 403: the reply has no WS-Accept: yes"}
+		}
+		return append([]string{"let the client in"}, s.messageEffects(r)...)
+	case eventMessage:
+		if word, reason := readStatus(r.Status, r.Stderr != ""); word != "" {
+			return []string{fmt.Sprintf("%s (%s), so on_error = %s", word, reason, s.route.OnError)}
+		}
+		return s.messageEffects(r)
+	}
+	return []string{"nothing: nobody is left to hear it"}
+}
+
+func (s *session) messageEffects(r *Report) (effects []string) {
+	p, reason := readHeader(r.Header, attributes{})
+	if reason != "" {
+		return []string{fmt.Sprintf("%s (%s), so on_error = %s", badReply, reason, s.route.OnError)}
+	}
+	for _, name := range unknownFields(r.Header) {
+		effects = append(effects, "ignore the unknown field "+name)
+	}
+	if p.attributes.user != "" {
+		effects = append(effects, fmt.Sprintf("bind the user %q", p.attributes.user))
+	}
+	for _, a := range p.attributes.list {
+		effects = append(effects, fmt.Sprintf("bind %s = %q", a.name, a.value))
+	}
+	if p.expire > 0 {
+		effects = append(effects, fmt.Sprintf("close the connection in %d s", p.expire))
+	}
+	switch op, send, mended := p.opcode(r.Body); {
+	case formatOf(r.Header) != whole:
+		effects = append(effects, "send each event of this stream as a message when PHP flushes it")
+	case !send:
+		effects = append(effects, "send nothing")
+	case mended:
+		effects = append(effects, "send the body as a binary message, for it is not UTF-8")
+	default:
+		effects = append(effects, fmt.Sprintf("send the body as a %s message of %d bytes", op, len(r.Body)))
+	}
+	if p.close != nil {
+		effects = append(effects, fmt.Sprintf("close with %d %s", p.close.Code, p.close.Reason))
+	}
+	return effects
+}
