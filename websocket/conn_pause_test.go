@@ -230,8 +230,11 @@ func TestConnClocksStandStillWhilePaused(t *testing.T) {
 		p := h.visit(Limits{})
 		messages := pausing(p)
 		p.c.Start(nil)
-		// Behind the message that pauses stands the begin of another.
-		p.write(clientFrame(Text, "x"), clientPart(Text, false, "unfinished"))
+		// The message that pauses had its clock running, and behind it stands
+		// the begin of another.
+		p.write(clientPart(Text, false, "x"))
+		synctest.Wait()
+		p.write(clientPart(opContinuation, true, "y"), clientPart(Text, false, "unfinished"))
 		receive(t, messages)
 		time.Sleep(10 * time.Minute)
 		if st := h.Stats(); st.Pings != 0 || st.PongTimeouts != 0 || st.MessageTimeouts != 0 || st.Open != 1 {

@@ -45,8 +45,8 @@ func (u *turmoil) talk(seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	for i := range 10 + r.IntN(40) {
 		size := r.IntN(300)
-		if r.IntN(20) == 0 {
-			size = r.IntN(100_000)
+		if r.IntN(30) == 0 {
+			size = r.IntN(70_000)
 		}
 		wire := clientFrame(Text, fmt.Sprint(i, " ")+strings.Repeat("x", size))
 		if r.IntN(5) == 0 {
