@@ -103,6 +103,9 @@ func (m *mailbox) sent(e lateEvent, err error) (pause time.Duration) {
 		return 0
 	}
 	m.pause = min(max(2*m.pause, lateRetry), lateRetries)
+	if e.name == eventStart && m.hurrying() {
+		return 0 // a process that ends need not say that it began
+	}
 	m.queue = slices.Insert(m.queue, 0, e)
 	return m.pause
 }
@@ -137,6 +140,7 @@ func (m *mailbox) flush(ctx context.Context) (left int) {
 	if !m.hurrying() {
 		close(m.hurry)
 	}
+	m.queue = slices.DeleteFunc(m.queue, func(e lateEvent) bool { return e.name == eventStart })
 	idle := m.idle
 	m.mu.Unlock()
 	select {

@@ -83,8 +83,20 @@ func (s *Server) NewConn(nc net.Conn, h Handler, l Limits) *Conn {
 	return c
 }
 
-// All gives every connection that is open at the time it is reached.
+// All gives every connection that is started and open at the time it is
+// reached.
 func (s *Server) All() iter.Seq[*Conn] {
+	return func(yield func(*Conn) bool) {
+		for c := range s.all() {
+			if readerState(c.reader.Load()) != fresh && !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// all gives also the connections whose handler does not know them yet.
+func (s *Server) all() iter.Seq[*Conn] {
 	return func(yield func(*Conn) bool) {
 		for _, l := range s.loops {
 			for _, c := range l.table.part(nil, 0, 1) {
@@ -109,7 +121,7 @@ func (s *Server) Close() {
 	}
 	close(s.stop)
 	s.sweeper.Wait()
-	for c := range s.All() {
+	for c := range s.all() {
 		c.Kill()
 	}
 	for _, l := range s.loops {
