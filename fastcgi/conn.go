@@ -18,6 +18,7 @@ type connState uint8
 
 const (
 	connBusy       connState = iota // carries requests, or is about to
+	connFlushing                    // its request has ended, and is not wholly written
 	connValidating                  // its request has ended, FCGI_GET_VALUES is unanswered
 	connProving                     // answered, by a server that may close behind the answer
 	connIdle                        // ready for a request
@@ -285,7 +286,14 @@ func (cn *conn) settleLocked() {
 	case tryingWrite:
 		return // the writer will be back in a moment, and settle
 	case waitingWrite:
-		cn.last = true // what was not sent yet must not reach the next request
+		if !cn.last {
+			// The server answered before it took all. The next request must
+			// not follow a half one, so the rest gets a moment to go out.
+			cn.state = connFlushing
+			cn.stateEnd = time.Now().Add(nudgeAfter)
+			cn.armLocked()
+			return
+		}
 	}
 	if cn.last {
 		cn.closeLocked(0)

@@ -13,7 +13,7 @@ const (
 	firstBacklogPause = time.Millisecond // backlog full: php-fpm drains it at the rate of requests
 	lastBacklogPause  = 50 * time.Millisecond
 	firstDownPause    = 10 * time.Millisecond // nobody listens: it is being restarted
-	lastDownPause     = 500 * time.Millisecond
+	lastDownPause     = 250 * time.Millisecond
 )
 
 // A gate keeps requests from storming a server that is down: one of them

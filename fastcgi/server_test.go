@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // A peer is a scripted FastCGI server at the other end of pipes.
@@ -298,11 +299,12 @@ func params(t testing.TB, pairs ...string) Params {
 	return p
 }
 
-// closeNow ends c and everything it holds.
+// closeNow ends c and everything it holds, at the end of a synctest bubble.
 func closeNow(c *Client) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	c.Close(ctx)
+	time.Sleep(time.Hour) // until servers that sleep have ended
 }
 
 // post sends body and returns the whole reply.

@@ -21,7 +21,7 @@ func (cn *conn) armLocked() {
 		}
 	}
 	switch cn.state {
-	case connValidating, connProving, connIdle:
+	case connFlushing, connValidating, connProving, connIdle:
 		earlier(cn.stateEnd)
 	}
 	if next.IsZero() || !cn.armed.IsZero() && !next.Before(cn.armed) {
@@ -108,7 +108,7 @@ func (cn *conn) stateEndLocked(now time.Time) {
 	case connProving:
 		cn.client.proven()
 		cn.idleLocked()
-	case connIdle:
+	case connIdle, connFlushing:
 		cn.closeLocked(0)
 	}
 }

@@ -59,8 +59,13 @@ func (cn *conn) continueLocked() bool {
 	if cn.state == connClosed {
 		cn.dropOutLocked()
 		cn.failAllLocked()
-	} else if !cn.mux.shared && cn.state == connBusy && cn.mux.active == 0 {
-		cn.settleLocked() // END_REQUEST came while we wrote
+		return false
+	}
+	switch cn.state {
+	case connBusy, connFlushing:
+		if !cn.mux.shared && cn.mux.active == 0 {
+			cn.settleLocked() // END_REQUEST came while we wrote
+		}
 	}
 	return false
 }
