@@ -77,8 +77,8 @@ type Route struct {
 	// Events are what PHP is told of. Empty means "message" alone.
 	Events []string
 
-	// Origins are the web pages that may connect besides those of the
-	// request's own host, as websocket.OriginAllowed wants them.
+	// Origins are the web pages that may connect, as websocket.OriginAllowed
+	// wants them. Empty means those of the request's own host.
 	Origins []string
 
 	// Subprotocols are those that the route speaks, the preferred first.

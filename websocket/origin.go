@@ -1,6 +1,9 @@
 package websocket
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // OriginAllowed reports whether a page of origin may connect (RFC 6455,
 // section 10.2): browsers let any page open a WebSocket and send the visitor's
@@ -10,18 +13,19 @@ import "strings"
 // Host is the request's Host header. Scheme is "http" or "https" where it is
 // known how the client reached us, else empty.
 //
-// An origin of the same host and port is allowed, unless a known scheme
-// differs; a port left out is the default one of the origin's scheme. Any
-// other has to be in allowed, whose entries are origins ("https://example.com",
-// a port only where it is not the default) or "*" for any at all. Letters
-// compare without regard to case. An opaque origin ("null") and whatever is
-// not an origin, such as a URL with a path, is allowed by "*" only.
+// The entries of allowed are "same", origins ("https://example.com", a port
+// only where it is not the default), or "*" for any at all; an empty list is
+// that of "same" alone. Same is an origin of the request's own host and port,
+// unless a known scheme differs; a port left out is the default one of the
+// origin's scheme. Letters compare without regard to case. An opaque origin
+// ("null") and whatever is not an origin, such as a URL with a path, is allowed
+// by "*" only.
 func OriginAllowed(origin, host, scheme string, allowed []string) bool {
 	if origin == "" {
 		return true
 	}
 	page, valid := parseOrigin(origin)
-	if valid && page.web() {
+	if valid && page.web() && (len(allowed) == 0 || slices.Contains(allowed, "same")) {
 		self, ok := parseHost(host, page.scheme)
 		if ok && page == self && (scheme == "" || strings.EqualFold(scheme, page.scheme)) {
 			return true

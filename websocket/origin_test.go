@@ -78,7 +78,8 @@ func TestOriginAllowed(t *testing.T) {
 		{"subdomain of a listed one", "https://x.app.example.com", "example.com", "https", list, false},
 		{"listed, but with a path", "https://app.example.com/", "example.com", "https", list, false},
 		{"the entry that is no origin", "not an origin", "example.com", "https", list, false},
-		{"not listed, but same", "https://example.com", "example.com", "https", list, true},
+		{"the same, which is not listed", "https://example.com", "example.com", "https", list, false},
+		{"the same, listed by its word", "https://example.com", "example.com", "https", append([]string{"same"}, list...), true},
 		{"any", "https://evil.example", "example.com", "https", []string{"*"}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
