@@ -37,11 +37,12 @@ const (
 	refusedFull    outcome = "max_connections" // 503
 	refusedDrain   outcome = "draining"        // 503
 	refusedFlood   outcome = "max_handshakes"  // closed at once
+	unread         outcome = "unread"          // no request that net/http takes: malformed, over 16 KiB, late or none
 	broken         outcome = "broken"          // the client went, or writing failed
 )
 
 var outcomes = [...]outcome{accepted, refusedRequest, refusedPath, refusedSize, refusedOrigin, refusedHost, refusedByPHP, refusedBackend, refusedFull,
-	refusedDrain, refusedFlood, broken}
+	refusedDrain, refusedFlood, unread, broken}
 
 // answered is the result of an event that had a reply.
 const answered failure = ""

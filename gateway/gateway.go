@@ -34,6 +34,7 @@ type Gateway struct {
 	cancel     context.CancelFunc
 	work       sync.WaitGroup // sessions being served, late events
 	handshakes atomic.Int64   // connections that are not upgraded yet
+	heard      atomic.Int64   // of them: those whose request came, or that were one too many
 	start      sync.Once
 	late       map[*fastcgi.Client]*mailbox
 

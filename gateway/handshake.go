@@ -6,7 +6,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"ws-fpm/fastcgi"
@@ -44,21 +46,44 @@ func (g *Gateway) connState(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		if g.handshakes.Add(1) > int64(g.opts.MaxHandshakes) {
+			g.heard.Add(1)
 			g.count.handshakes[refusedFlood].Inc()
 			c.Close()
 		}
 	case http.StateHijacked, http.StateClosed:
 		g.handshakes.Add(-1)
+		// Whatever net/http itself refuses never reaches ServeHTTP; all that
+		// is seen of it is one connection more that ends than was heard.
+		if g.heard.Add(-1) < 0 {
+			g.heard.Add(1)
+			g.count.handshakes[unread].Inc()
+		}
 	}
 }
 
 // ServeHTTP answers one request: it becomes a session or is refused.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(g.opts.HandshakeTimeout))
+	g.heard.Add(1)
+	defer g.rescueHandshake()
+	answer := http.NewResponseController(w)
+	answer.SetWriteDeadline(time.Now().Add(g.opts.HandshakeTimeout))
 	w.Header().Set("Connection", "close")
 	result := g.handshake(w, r)
 	if result != "" {
 		g.count.handshakes[result].Inc()
+	}
+	if result != accepted && result != broken {
+		// net/http now waits for the rest of a body, and sets no limit.
+		answer.SetReadDeadline(time.Now().Add(g.opts.HandshakeTimeout))
+	}
+}
+
+// rescueHandshake is deferred where a handshake is answered: a panic ends that
+// connection.
+func (g *Gateway) rescueHandshake() {
+	if v := recover(); v != nil {
+		g.panicked(v, debug.Stack())
+		panic(http.ErrAbortHandler) // which net/http takes as an order to cut it
 	}
 }
 
@@ -73,7 +98,8 @@ func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 		http.Error(w, "not a name of this server", http.StatusForbidden)
 		return refusedHost
 	}
-	if checkPath(r.URL.EscapedPath()) != nil {
+	// As it was sent: net/url puts some paths into a form of its own.
+	if path, _, _ := strings.Cut(r.RequestURI, "?"); checkPath(path) != nil {
 		http.Error(w, "bad path", http.StatusBadRequest)
 		return refusedPath
 	}
@@ -116,6 +142,7 @@ func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 
 // admit lets the admitted client of s in, if PHP does.
 func (s *session) admit(w http.ResponseWriter, r *http.Request, req *request, offer websocket.Handshake) outcome {
+	defer s.release()
 	subprotocol := choose(s.route.Subprotocols, offer.Subprotocols)
 	var said *welcome
 	if s.route.has(eventConnect) {
@@ -145,6 +172,20 @@ func (s *session) admit(w http.ResponseWriter, r *http.Request, req *request, of
 	return s.upgrade(w, offer.Key, subprotocol, said)
 }
 
+// release gives up the place of a session whose handshake panics.
+func (s *session) release() {
+	v := recover()
+	switch {
+	case v == nil:
+		return
+	case s.conn != nil:
+		s.conn.Kill() // which ends the session
+	default:
+		s.turnAway(true) // PHP may have let it in
+	}
+	panic(v)
+}
+
 // identify makes the params that every event of the connection repeats.
 func (s *session) identify(params fastcgi.Params, subprotocol string) {
 	e := environment{params: params}
@@ -169,7 +210,7 @@ func (s *session) turnAway(owed bool) {
 
 // checkSize refuses a request that is larger than a handshake has to be.
 func checkSize(r *http.Request) (result outcome, status int) {
-	fields := 0
+	fields := 1 // Host, which net/http keeps apart
 	for _, values := range r.Header {
 		fields += len(values)
 	}
@@ -190,7 +231,7 @@ func (g *Gateway) readRequest(r *http.Request) *request {
 	}
 	remote, _ := netip.ParseAddrPort(r.RemoteAddr) // zero for a Unix socket
 	req := &request{
-		uri:        r.URL.RequestURI(),
+		uri:        r.RequestURI,
 		query:      r.URL.RawQuery,
 		host:       r.Host,
 		header:     r.Header,
@@ -213,7 +254,7 @@ func (g *Gateway) readRequest(r *http.Request) *request {
 // TLS, or as a trusted proxy says. A plain socket tells nothing, for a proxy
 // that is not configured as trusted may do TLS in front of it.
 func (q *request) knownScheme(r *http.Request) string {
-	if r.TLS != nil || q.peer.trusted && len(r.Header["X-Forwarded-Proto"]) > 0 {
+	if r.TLS != nil || q.peer.told {
 		return q.peer.scheme
 	}
 	return ""

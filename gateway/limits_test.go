@@ -1,0 +1,115 @@
+package gateway
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// The connections that are upgraded are at most MaxConnections; one that goes
+// makes room.
+func TestMaxConnections(t *testing.T) {
+	b := newBackend(t, nil)
+	g := newGateway(t, Options{MaxConnections: 2, Routes: []Route{{Prefix: "/ws", Script: "/p/ws.php", Backend: b.client}}})
+	address := serve(t, g)
+	first := dial(t, address)
+	dial(t, address)
+	for range 2 {
+		c := connect(t, address, lines("/ws"))
+		r := c.response()
+		if r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" || !r.Close {
+			t.Errorf("over the limit: %s, %v", r.Status, r.Header)
+		}
+	}
+	if n := handshakes(g, "max_connections"); n != 2 {
+		t.Errorf("max_connections is %d, want 2", n)
+	}
+	// A client that has gone still holds its place while PHP works for it.
+	first.say("hold place")
+	b.began("hold place")
+	first.reset()
+	eventually(t, "its socket is gone", func() bool { return count(g, "ws_fpm_connections") == 1 })
+	if r := connect(t, address, lines("/ws")).response(); r.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("while PHP works for one that has gone: %s, want 503", r.Status)
+	}
+	b.release("place")
+	eventually(t, "its place is free", func() bool {
+		return connect(t, address, lines("/ws")).response().StatusCode == http.StatusSwitchingProtocols
+	})
+}
+
+// The connections that are not upgraded are at most MaxHandshakes; one more is
+// closed without a word, and all others go on.
+func TestMaxHandshakes(t *testing.T) {
+	b := newBackend(t, nil)
+	g := newGateway(t, Options{MaxHandshakes: 3, Routes: []Route{{Prefix: "/ws", Script: "/p/ws.php", Backend: b.client}}})
+	address := serve(t, g)
+	upgraded := dial(t, address) // does not count
+	var silent []*client
+	for range 3 {
+		silent = append(silent, connect(t, address, ""))
+	}
+	eventually(t, "three are there", func() bool { return g.handshakes.Load() == 3 })
+	c := connect(t, address, "")
+	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("the fourth got %d bytes, %v; want the end", n, err)
+	}
+	eventually(t, "the refusal is counted", func() bool { return handshakes(g, "max_handshakes") == 1 })
+	upgraded.say("echo still here")
+	upgraded.hear("still here")
+	silent[0].write([]byte(lines("/ws")))
+	if r := silent[0].response(); r.StatusCode != http.StatusSwitchingProtocols {
+		t.Errorf("the first of three got %s", r.Status)
+	}
+	eventually(t, "a place is free", func() bool { return g.handshakes.Load() == 2 })
+	dial(t, address)
+	if n := handshakes(g, "unread"); n != 0 {
+		t.Errorf("unread is %d, want 0: those have a name of their own", n)
+	}
+}
+
+// While a gateway drains, a handshake that has come so far is answered 503.
+func TestHandshakeDraining(t *testing.T) {
+	b := newBackend(t, nil)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	g := newGateway(t, Options{
+		Routes: []Route{{Prefix: "/ws", Script: "/p/ws.php", Backend: b.client}},
+		Hosts: func(host string) bool {
+			if host == "late" {
+				close(asked)
+				<-answer
+			}
+			return true
+		},
+	})
+	address := serve(t, g)
+	busy := dial(t, address)
+	busy.say("hold drain")
+	b.began("hold drain")
+	late := connect(t, address, lines("/ws", "Host: late"))
+	receive(t, asked)
+	done := make(chan error, 1)
+	go func() { done <- g.Shutdown(context.Background()) }()
+	eventually(t, "no client is accepted any more", func() bool {
+		nc, err := net.DialTimeout("tcp", address, time.Second)
+		if err == nil {
+			nc.Close()
+		}
+		return err != nil
+	})
+	close(answer)
+	if r := late.response(); r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" || !r.Close {
+		t.Errorf("while draining: %s, %v; want 503", r.Status, r.Header)
+	}
+	if n := handshakes(g, "draining"); n != 1 {
+		t.Errorf("draining is %d, want 1", n)
+	}
+	b.release("drain")
+	busy.hear("drain")
+	busy.wantClose(1001, "")
+	if err := receive(t, done); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
