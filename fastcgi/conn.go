@@ -41,6 +41,7 @@ type conn struct {
 	last   bool                   // to be closed once nothing is in flight
 	used   bool                   // has carried a request to its end
 	heard  bool                   // a byte has come
+	proved bool                   // FCGI_GET_VALUES was answered behind the last END_REQUEST
 	broken error                  // why reading or writing has failed
 	todo   todo
 
@@ -135,7 +136,7 @@ func (cn *conn) reserve() (id uint16, ok bool) {
 	if id, ok = cn.mux.begin(); !ok {
 		return 0, false
 	}
-	cn.state = connBusy
+	cn.state, cn.proved = connBusy, false
 	return id, true
 }
 
@@ -264,81 +265,6 @@ func (cn *conn) actLocked(ev event) {
 	}
 }
 
-// settleLocked decides what becomes of a connection with nothing in flight.
-func (cn *conn) settleLocked() {
-	if cn.state == connClosed {
-		return
-	}
-	if cn.mux.shared && !cn.last {
-		cn.todo.freed++ // one END, one place
-		if cn.mux.active == 0 {
-			cn.state = connIdle
-			cn.stateEnd = time.Now().Add(cn.client.opts.KeepAlive)
-			cn.armLocked()
-		}
-		return
-	}
-	if cn.mux.active > 0 {
-		cn.todo.unlist = true
-		return
-	}
-	switch cn.writing {
-	case tryingWrite:
-		return // the writer will be back in a moment, and settle
-	case waitingWrite:
-		if !cn.last {
-			// The server answered before it took all. The next request must
-			// not follow a half one, so the rest gets a moment to go out.
-			cn.state = connFlushing
-			cn.stateEnd = time.Now().Add(nudgeAfter)
-			cn.armLocked()
-			return
-		}
-	}
-	if cn.last {
-		cn.closeLocked(0)
-		return
-	}
-	cn.state = connValidating
-	now := time.Now()
-	cn.giveUp = now.Add(cn.client.opts.KeepAlive)
-	cn.stateEnd = now.Add(min(nudgeAfter, cn.client.opts.KeepAlive))
-	cn.armLocked()
-	if cn.mux.unasked == 0 {
-		// Answered before the request's end, which proves nothing: ask again.
-		wire := takeBuf()
-		*wire = appendGetValues(*wire)
-		cn.mux.ask()
-		cn.queueLocked(outgoing{wire: wire})
-	}
-}
-
-// resultLocked takes note of an answer to FCGI_GET_VALUES.
-func (cn *conn) resultLocked(ev event) {
-	if ev.shares && cn.client.opts.Multiplex && !cn.last && cn.client.mayShare() {
-		cn.mux.shared = true
-		cn.todo.shares = true
-	}
-	if cn.state != connValidating || !ev.proves {
-		return
-	}
-	if cn.mux.shared || cn.client.answered() {
-		cn.idleLocked()
-		return
-	}
-	cn.state = connProving
-	cn.stateEnd = time.Now().Add(proveFor)
-	cn.armLocked()
-}
-
-func (cn *conn) idleLocked() {
-	cn.state = connIdle
-	cn.stateEnd = time.Now().Add(cn.client.opts.KeepAlive)
-	cn.client.n.validated.Add(1)
-	cn.todo.freed++
-	cn.armLocked()
-}
-
 // closeLocked closes an open connection; its slot stays taken for rest more.
 // What is in flight has failed before, or fails here.
 func (cn *conn) closeLocked(rest time.Duration) {
@@ -363,6 +289,10 @@ func (cn *conn) readFailedLocked(err error) {
 	case connValidating:
 		// The worker has served its last request (pm.max_requests).
 		cn.client.n.validationsFailed.Add(1)
+	case connBusy, connFlushing:
+		if cn.endedLocked() {
+			cn.client.n.validationsFailed.Add(1)
+		}
 	case connProving:
 		cn.client.n.validationsFailed.Add(1)
 		cn.client.closedBehindAnswer()

@@ -51,8 +51,8 @@ func TestStreamTimeouts(t *testing.T) {
 		{"a stream outlives Timeout", 10 * time.Second, 20, Options{}, "none"},
 		{"a gap just below StreamTimeout", 30*time.Second - 1, 3, Options{}, "none"},
 		{"a gap over StreamTimeout", 30*time.Second + 1, 3, Options{}, "unknown, timeout"},
-		{"just below MaxStream", 10 * time.Second, 59, Options{}, "none"},
-		{"over MaxStream", 10 * time.Second, 61, Options{}, "unknown, timeout"},
+		{"just below MaxStream", 11 * time.Second, 54, Options{}, "none"},
+		{"over MaxStream", 11 * time.Second, 55, Options{}, "unknown, timeout"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -61,6 +61,7 @@ func TestStreamTimeouts(t *testing.T) {
 				c := p.client(test.opts)
 				r := stream(t, c)
 				b, err := io.ReadAll(r)
+				synctest.Wait()
 				if failure(err) != test.fail || len(b) != wrote {
 					t.Errorf("%d of %d bytes, %v; want %s", len(b), wrote, err, test.fail)
 				}

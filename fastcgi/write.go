@@ -61,11 +61,8 @@ func (cn *conn) continueLocked() bool {
 		cn.failAllLocked()
 		return false
 	}
-	switch cn.state {
-	case connBusy, connFlushing:
-		if !cn.mux.shared && cn.mux.active == 0 {
-			cn.settleLocked() // END_REQUEST came while we wrote
-		}
+	if cn.endedLocked() {
+		cn.settleLocked()
 	}
 	return false
 }
@@ -85,6 +82,9 @@ func (cn *conn) wroteLocked(n int, err error) {
 			return
 		}
 		// The server may have answered before it closed: the reader knows.
+		if cn.endedLocked() {
+			cn.client.n.validationsFailed.Add(1)
+		}
 		cn.dropOutLocked()
 	case o.sent == len(*o.wire):
 		putBuf(o.wire)
