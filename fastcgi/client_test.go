@@ -241,7 +241,7 @@ func TestAppendBodyLimit(t *testing.T) {
 		{"below", 99_999, "none"},
 		{"at", 100_000, "none"},
 		{"above", 100_001, "executed, too big"},
-		{"far above", 1_000_000, "executed, too big"},
+		{"far above, in many records", 1_000_000, "executed, too big"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -271,6 +271,28 @@ func TestAppendBodyLimit(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Every call of Do ends in exactly one counter.
+func TestTooBigAfterTheEndIsCountedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &server{t: t}
+		c := p.client(Options{})
+		r, err := c.Do(t.Context(), &Request{Body: []byte("four")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if _, err := r.AppendBody(nil, 3); failure(err) != "executed, too big" {
+			t.Errorf("%s", failure(err))
+		}
+		r.Close()
+		s := c.Stats()
+		if s.Completed+s.GivenUp+s.NotExecuted+s.Unknown+s.Executed != s.Requests || s.TooBig != 1 {
+			t.Errorf("stats %+v", s)
+		}
+		closeNow(c)
+	})
 }
 
 func TestTimeout(t *testing.T) {

@@ -48,9 +48,8 @@ const (
 // open one.
 func (c *Client) acquire(ctx context.Context, class Class, alone bool, entered time.Time) (*conn, *Error) {
 	c.mu.Lock()
-	w := &waiter{class: class, alone: alone, since: entered}
 	if c.pool.line.may(class) {
-		if cn, ok := c.takeLocked(w); ok {
+		if cn, ok := c.takeLocked(class, alone); ok {
 			c.mu.Unlock()
 			return cn, nil
 		}
@@ -60,7 +59,7 @@ func (c *Client) acquire(ctx context.Context, class Class, alone bool, entered t
 		c.n.queueFull.Add(1)
 		return nil, busy(errQueueFull)
 	}
-	w.got = make(chan *conn, 1)
+	w := &waiter{class: class, alone: alone, since: entered, got: make(chan *conn, 1)}
 	c.pool.line.waiting[class].push(w)
 	c.mu.Unlock()
 	return c.await(ctx, w)
@@ -145,16 +144,16 @@ func (c *Client) letGo(class Class) {
 	c.dispatchLocked()
 }
 
-// takeLocked takes a connection with room, or a slot, for w.
-func (c *Client) takeLocked(w *waiter) (cn *conn, ok bool) {
+// takeLocked takes a connection with room, or a slot.
+func (c *Client) takeLocked(class Class, alone bool) (cn *conn, ok bool) {
 	p := &c.pool
-	if cn = c.takeReadyLocked(w.alone); cn == nil {
+	if cn = c.takeReadyLocked(alone); cn == nil {
 		if p.slots >= c.opts.MaxConns {
 			return nil, false
 		}
 		p.slots++
 	}
-	p.line.holding[w.class]++
+	p.line.holding[class]++
 	return cn, true
 }
 
@@ -182,7 +181,7 @@ func (c *Client) dispatchLocked() {
 	}
 	now := time.Now()
 	for w := c.pool.line.head(now); w != nil; w = c.pool.line.head(now) {
-		cn, ok := c.takeLocked(w)
+		cn, ok := c.takeLocked(w.class, w.alone)
 		if !ok {
 			return
 		}

@@ -17,6 +17,10 @@ func (r *Response) stdoutLocked(data []byte) {
 		r.nextDataLocked(now)
 	}
 	if r.phase == respHead {
+		if r.headBuf == nil {
+			r.headBuf = takeBuf()
+			r.head.buf = *r.headBuf
+		}
 		n, done, err := r.head.feed(data)
 		data = data[n:]
 		if err == nil && done {
@@ -39,7 +43,10 @@ func (r *Response) stdoutLocked(data []byte) {
 		r.lingerLocked()
 		return
 	}
-	r.body = append(r.body, data...)
+	if r.body == nil {
+		r.body = takeBuf()
+	}
+	*r.body = append(*r.body, data...)
 	r.signal()
 }
 
@@ -49,7 +56,7 @@ func (r *Response) headLocked() error {
 	if err != nil {
 		return err
 	}
-	r.head.buf = nil
+	r.freeHeadLocked()
 	r.Status, r.Reason, r.Header = h.status, h.reason, h.fields
 	if h.skipped > 0 {
 		r.cn.client.n.headLinesSkipped.Add(uint64(h.skipped))
@@ -139,7 +146,10 @@ func (r *Response) failLocked(err *Error) {
 		r.freeStreamLocked()
 		return
 	}
-	if r.returned {
+	switch {
+	case r.phase == respEnded:
+		r.cn.client.n.tooBig.Add(1) // it came whole, and was counted as such
+	case r.returned:
 		r.cn.client.n.count(err)
 	}
 	r.dropLocked(err)
@@ -147,7 +157,8 @@ func (r *Response) failLocked(err *Error) {
 
 func (r *Response) dropLocked(err *Error) {
 	r.phase, r.err = respDropped, err
-	r.body, r.off, r.head.buf = nil, 0, nil
+	r.freeBodyLocked()
+	r.freeHeadLocked()
 	r.direct, r.into = false, nil
 	r.freeStreamLocked()
 	r.signal()
@@ -189,7 +200,25 @@ func (r *Response) pausedLocked(paused bool) {
 }
 
 // unread is how many bytes wait for the consumer.
-func (r *Response) unread() int { return len(r.body) - r.off }
+func (r *Response) unread() int {
+	if r.body == nil {
+		return 0
+	}
+	return len(*r.body) - r.off
+}
+
+func (r *Response) freeBodyLocked() {
+	putBuf(r.body)
+	r.body, r.off = nil, 0
+}
+
+func (r *Response) freeHeadLocked() {
+	if r.headBuf != nil {
+		*r.headBuf = r.head.buf
+		putBuf(r.headBuf)
+	}
+	r.headBuf, r.head.buf = nil, nil
+}
 
 func (r *Response) signal() {
 	select {

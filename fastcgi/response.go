@@ -26,7 +26,8 @@ type Response struct {
 	sent     int    // bytes of the request that the socket took
 	err      *Error // dropped: why
 	head     headReader
-	body     []byte // came and was not read: from off on
+	headBuf  *[]byte // pooled; behind head.buf
+	body     *[]byte // pooled; what came and was not read: from off on
 	off      int
 	direct   bool // AppendBody waits, and what comes goes to into
 	into     []byte
@@ -58,10 +59,10 @@ func (r *Response) Read(p []byte) (int, error) {
 	}
 	for {
 		r.cn.mu.Lock()
-		if n := copy(p, r.body[r.off:]); n > 0 {
-			r.off += n
-			if r.off == len(r.body) {
-				r.body, r.off = r.body[:0], 0
+		if r.unread() > 0 {
+			n := copy(p, (*r.body)[r.off:])
+			if r.off += n; r.unread() == 0 {
+				r.freeBodyLocked()
 			}
 			r.cn.room.Signal()
 			r.cn.unlock()
@@ -95,11 +96,10 @@ func (r *Response) endOfBodyLocked() error {
 // capacity, may have been written.
 func (r *Response) AppendBody(b []byte, max int) ([]byte, error) {
 	r.cn.mu.Lock()
-	unread := r.body[r.off:]
-	r.body, r.off = nil, 0
 	r.direct, r.into, r.max = true, b, len(b)+max
-	if r.phase != respDropped {
-		r.intoLocked(unread)
+	if r.unread() > 0 {
+		r.intoLocked((*r.body)[r.off:])
+		r.freeBodyLocked()
 	}
 	r.cn.room.Signal()
 	for {
