@@ -35,12 +35,11 @@ type backend struct {
 	t      testing.TB
 	client *fastcgi.Client
 
-	mu     sync.Mutex // guards what follows
-	ran    []string   // bodies, in the order they began
-	now    int        // at work
-	most   int        // at once, ever
-	gates  map[string]chan struct{}
-	params []map[string]string // of each request
+	mu    sync.Mutex // guards what follows
+	ran   []string   // bodies, in the order they began
+	now   int        // at work
+	most  int        // at once, ever
+	gates map[string]chan struct{}
 }
 
 // newBackend starts a backend; change may change the options of its client.
@@ -125,14 +124,8 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	params := fcgi.ProcessEnv(r)
-	for name := range r.Header {
-		params["HTTP_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = strings.Join(r.Header[name], "\n")
-	}
-	params["REQUEST_METHOD"], params["REQUEST_URI"] = r.Method, r.RequestURI
 	b.mu.Lock()
 	b.ran = append(b.ran, string(body))
-	b.params = append(b.params, params)
 	b.now++
 	b.most = max(b.most, b.now)
 	b.mu.Unlock()

@@ -196,7 +196,8 @@ func (c *client) hear(texts ...string) {
 	}
 }
 
-// wantClose expects a close frame to be next, answers it, and expects the end.
+// wantClose expects a close frame to be next, answers it, expects the end, and
+// closes.
 func (c *client) wantClose(code uint16, reason string) {
 	c.t.Helper()
 	payload := binary.BigEndian.AppendUint16(nil, code)
@@ -205,6 +206,7 @@ func (c *client) wantClose(code uint16, reason string) {
 	if _, err := io.Copy(io.Discard, c.in); err != nil {
 		c.t.Fatalf("after the close frame: %v; want the end of the stream", err)
 	}
+	c.Close()
 }
 
 // wantError expects the message for a failure and returns its seq.

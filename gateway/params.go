@@ -42,7 +42,7 @@ var errControl = errors.New("gateway: control character in a param")
 // routeParams are the same for every request of a route.
 func routeParams(r *Route, software, boot string) (fastcgi.Params, error) {
 	var e environment
-	script := "/" + strings.TrimLeft(strings.TrimPrefix(r.Script, strings.TrimRight(r.Root, "/")), "/")
+	script := "/" + strings.TrimLeft(strings.TrimPrefix(r.Script, strings.TrimRight(r.Root, "/")+"/"), "/")
 	e.add("SCRIPT_FILENAME", r.Script)
 	e.add("SCRIPT_NAME", script)
 	e.add("DOCUMENT_URI", script)
