@@ -68,10 +68,14 @@ func (s *session) Message(op websocket.Opcode, payload []byte) (more bool) {
 	s.queue = append(s.queue, message{op, bytes.Clone(payload)})
 	s.queued += len(payload)
 	s.paused = s.fullLocked()
-	paused, interrupts := s.paused, s.interrupt
+	paused := s.paused
+	var stop *fastcgi.Response
+	if s.interrupt {
+		stop = s.cutLocked()
+	}
 	s.mu.Unlock()
-	if interrupts {
-		s.cutStream(false)
+	if stop != nil {
+		stop.Close()
 	}
 	s.conn.Hold(len(payload)) // not under the lock: it may find this client to be the one to go
 	if paused {

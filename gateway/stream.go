@@ -33,8 +33,13 @@ func formatOf(h fastcgi.Header) format {
 	return whole
 }
 
+// maxFraming is what a line may have besides the bytes of an event: a byte
+// order mark and the name of the field.
+const maxFraming = len("\xef\xbb\xbfdata: ")
+
 // A splitter divides a streamed reply into messages, however it comes in
-// parts. An event may be max bytes long.
+// parts. An event may be max bytes long; what is kept is at most one line and
+// one event.
 type splitter struct {
 	format format
 	max    int
@@ -70,7 +75,7 @@ func (s *splitter) feed(b []byte, emit func(item) error) error {
 		if end < 0 {
 			part = b
 		}
-		if len(s.line)+len(part)+len(s.data) > s.max+len("data: ") {
+		if len(s.line)+len(part) > s.max+maxFraming {
 			return errLongEvent
 		}
 		s.line = append(s.line, part...)
@@ -141,10 +146,11 @@ func (s *splitter) field(line []byte, emit func(item) error) error {
 		if s.hasData {
 			s.data = append(s.data, '\n')
 		}
-		s.data = append(s.data, value...)
-		if s.hasData = true; len(s.data) > s.max {
+		if len(s.data)+len(value) > s.max {
 			return errLongEvent
 		}
+		s.data = append(s.data, value...)
+		s.hasData = true
 	case "event":
 		s.close = string(value) == "ws-close"
 	}

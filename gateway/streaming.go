@@ -37,18 +37,19 @@ func (s *session) stream(response *fastcgi.Response, kind format) (r reply, word
 		r.forced = true // an event of an empty text is an event
 	}
 	if !s.beginStream(response, r.interrupt) {
+		r.close = nil // it was for the end of the stream
 		response.Close()
-		return r, "", ""
+		return r, "", s.logStderr(response)
 	}
 	err := s.copyStream(&r, response, splitter{format: kind, max: s.route.MaxReply})
 	cut := s.endStream()
 	response.Close()
 	stderr = s.logStderr(response)
 	switch {
+	case err == nil || errors.Is(err, errCloseOrdered) || errors.Is(err, websocket.ErrClosed):
+		return r, "", stderr // even if it was cut in its last moment
 	case cut:
 		r.close = nil // it was for the end of the stream, which did not come
-		return r, "", stderr
-	case err == nil || errors.Is(err, errCloseOrdered) || errors.Is(err, websocket.ErrClosed):
 		return r, "", stderr
 	case errors.Is(err, errLongEvent):
 		s.logBadReply(replyTooBig, err.Error())
@@ -88,15 +89,15 @@ func (s *session) copyStream(r *reply, response *fastcgi.Response, split splitte
 }
 
 // beginStream makes response the one that cutStream ends. It fails if there
-// is nobody left to read it.
+// is nobody left to read it, or if what would interrupt it has come already.
 func (s *session) beginStream(response *fastcgi.Response, interrupt bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.noStream {
+	if s.noStream || interrupt && len(s.queue) > 0 {
 		return false
 	}
-	s.streaming, s.interrupt, s.cut = response, interrupt, interrupt && len(s.queue) > 0
-	return !s.cut
+	s.streaming, s.interrupt, s.cut = response, interrupt, false
+	return true
 }
 
 // endStream ends what beginStream began, and reports whether it was cut.
@@ -113,10 +114,16 @@ func (s *session) endStream() (cut bool) {
 func (s *session) cutStream(forGood bool) {
 	s.mu.Lock()
 	s.noStream = s.noStream || forGood
-	response := s.streaming
-	s.cut = response != nil
+	response := s.cutLocked()
 	s.mu.Unlock()
 	if response != nil {
 		response.Close()
 	}
+}
+
+// cutLocked gives the reply that the caller is to close once it has let go of
+// the lock, or nil.
+func (s *session) cutLocked() *fastcgi.Response {
+	s.cut = s.streaming != nil
+	return s.streaming
 }
