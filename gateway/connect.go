@@ -53,12 +53,12 @@ func (s *session) askConnect(w *scratch, offered []string) (verdict, failure) {
 	if err != nil {
 		return s.connectFailed(err)
 	}
+	lets := letsIn(response.Status, response.Header)
 	if formatOf(response.Header) != whole {
 		response.Close()
 		s.logStderr(response)
-		return s.badConnect("a streamed reply to connect")
+		return s.badConnect("a streamed reply to connect", lets)
 	}
-	lets := letsIn(response.Status, response.Header)
 	limit := maxRefusal
 	if lets {
 		limit = s.route.MaxReply
@@ -66,7 +66,9 @@ func (s *session) askConnect(w *scratch, offered []string) (verdict, failure) {
 	body, err := response.AppendBody(nil, limit)
 	s.logStderr(response)
 	if err != nil {
-		return s.connectFailed(err)
+		v, word := s.connectFailed(err)
+		v.owed = v.owed && lets // a head without WS-Accept has refused already
+		return v, word
 	}
 	s.gateway.logUnknown(s.route.Script, unknownFields(response.Header))
 	if !lets {
@@ -74,8 +76,9 @@ func (s *session) askConnect(w *scratch, offered []string) (verdict, failure) {
 	}
 	r, reason := readHeader(response.Header, attributes{})
 	if reason != "" {
-		return s.badConnect(reason)
+		return s.badConnect(reason, true)
 	}
+	s.attributes = r.attributes // a disconnect knows them even if the client has left meanwhile
 	welcome := &welcome{reply: r, header: response.Header, body: body}
 	welcome.subprotocol = s.chooseSubprotocol(response.Header.Get("Sec-WebSocket-Protocol"), offered)
 	return verdict{welcome: welcome, owed: true}, ""
@@ -119,11 +122,11 @@ func (s *session) connectFailed(err error) (verdict, failure) {
 	return v, word
 }
 
-// badConnect is the verdict on a reply that breaks its rules. PHP meant
-// something by it, so it is owed a disconnect.
-func (s *session) badConnect(reason string) (verdict, failure) {
+// badConnect is the verdict on a reply that breaks its rules. If PHP meant to
+// let the client in, it is owed a disconnect.
+func (s *session) badConnect(reason string, meant bool) (verdict, failure) {
 	s.logBadReply(badReply, reason)
-	return verdict{result: refusedBackend, status: http.StatusBadGateway, owed: true}, badReply
+	return verdict{result: refusedBackend, status: http.StatusBadGateway, owed: meant}, badReply
 }
 
 // refusal hands on PHP's own answer. A success without WS-Accept is none.
@@ -182,17 +185,27 @@ func (v *verdict) write(w http.ResponseWriter) {
 // cookieChanges gives what the reply does to the client's cookies.
 func (w *welcome) cookieChanges(now time.Time) (changes []cookieChange) {
 	for _, line := range w.header.Values("Set-Cookie") {
-		c, err := http.ParseSetCookie(line)
-		if err != nil {
+		c, ok := parseSetCookie(line)
+		if !ok {
 			continue
 		}
-		gone := c.MaxAge < 0 || c.MaxAge == 0 && !c.Expires.IsZero() && c.Expires.Before(now)
-		// The value as it was sent: PHP's own encoding of it must come back.
-		pair, _, _ := strings.Cut(line, ";")
-		_, value, _ := strings.Cut(pair, "=")
-		changes = append(changes, cookieChange{c.Name, strings.TrimSpace(value), gone})
+		if c.expires != "" && c.maxAge == "" {
+			c.deleted = isPast(c.expires, now)
+		}
+		changes = append(changes, c.cookieChange)
 	}
 	return changes
+}
+
+// isPast reports whether a cookie's date, in the form of today's PHP or that of
+// PHP before 8.2, is over. One in neither form tells nothing.
+func isPast(date string, now time.Time) bool {
+	for _, form := range [...]string{http.TimeFormat, "Mon, 02-Jan-2006 15:04:05 MST"} {
+		if t, err := time.Parse(form, date); err == nil {
+			return !t.After(now)
+		}
+	}
+	return false
 }
 
 // greet sends what PHP said at connect, as the session's first words.
@@ -200,7 +213,9 @@ func (s *session) greet(w *welcome) {
 	if w == nil {
 		return
 	}
-	s.apply(w.reply, w.header)
+	if w.reply.expire > 0 {
+		s.conn.ExpireAfter(time.Duration(w.reply.expire) * time.Second)
+	}
 	s.sendBody(w.reply, w.body)
 	if c := w.reply.close; c != nil {
 		s.closeNow(websocket.Closing{Code: c.Code, Reason: c.Reason})

@@ -148,12 +148,8 @@ func (s *session) admit(w http.ResponseWriter, r *http.Request, req *request, of
 	if s.route.has(eventConnect) {
 		v := s.connect(offer.Subprotocols)
 		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.gateway.opts.HandshakeTimeout))
-		left := r.Context().Err() != nil
-		if v.welcome == nil || left {
+		if v.welcome == nil {
 			s.turnAway(v.owed)
-			if left {
-				return broken
-			}
 			v.write(w)
 			return v.result
 		}
@@ -169,6 +165,10 @@ func (s *session) admit(w http.ResponseWriter, r *http.Request, req *request, of
 		return refusedBackend
 	}
 	s.identify(params, subprotocol)
+	if r.Context().Err() != nil {
+		s.turnAway(said != nil) // it left while PHP was thinking
+		return broken
+	}
 	return s.upgrade(w, offer.Key, subprotocol, said)
 }
 
