@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -14,10 +15,11 @@ import (
 
 // Limits of the events that no client waits for: disconnect and start.
 const (
-	lateRate    = 100 // a second and backend, so that clients who leave do not slow down those who stay
-	lateWorkers = 32  // at once; the pool lets through what it allows for the class
-	lateRetry   = 100 * time.Millisecond
-	lateRetries = 5 * time.Second // the longest pause between two attempts
+	lateRate    = 100                    // a second and backend, so that clients who leave do not slow down those who stay
+	lateWorkers = 32                     // at once; the pool lets through what it allows for the class
+	lateRetry   = 100 * time.Millisecond // the first pause after an attempt; each further is twice as long
+	lateRetries = 5 * time.Second        // the longest
+	hurryRetry  = 500 * time.Millisecond // the longest while draining
 )
 
 // A lateEvent is an event that no client waits for. It is sent until php-fpm
@@ -35,6 +37,7 @@ type mailbox struct {
 
 	mu      sync.Mutex // guards what follows
 	queue   []lateEvent
+	taken   int // events that workers have in hand
 	workers int
 	turn    time.Time     // when the next event may be sent
 	pause   time.Duration // before the next attempt, after one that failed
@@ -82,23 +85,46 @@ func (m *mailbox) work() {
 		e := m.queue[0]
 		m.queue[0] = lateEvent{}
 		m.queue = m.queue[1:]
+		m.taken++
 		now := time.Now()
 		wait := max(m.turn.Sub(now), 0)
 		m.turn = now.Add(wait + time.Second/lateRate)
 		m.mu.Unlock()
 
 		m.sleep(wait, m.hurry)
-		m.sleep(m.sent(e, e.session.late(e, m.hurrying())), nil)
+		pause, early := m.sent(e, m.attempt(e)), m.hurry
+		if m.hurrying() {
+			pause, early = min(pause, hurryRetry), nil
+		}
+		m.sleep(pause, early)
 	}
 }
 
-// sent takes the outcome of an attempt, and says how long to leave php-fpm
-// alone.
-func (m *mailbox) sent(e lateEvent, err error) (pause time.Duration) {
+// attempt sends e once, and reports whether it has to be sent again. A panic
+// costs that event alone.
+func (m *mailbox) attempt(e lateEvent) (again bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			m.gateway.panicked(v, debug.Stack())
+		}
+	}()
+	started := time.Now()
+	word, err := e.session.late(e, m.hurrying())
+	f, failed := errors.AsType[*fastcgi.Error](err)
+	if failed && f.Outcome == fastcgi.NotExecuted && f.Kind != fastcgi.KindRequest {
+		return true
+	}
+	m.gateway.count.event(e.name, word, time.Since(started))
+	return false
+}
+
+// sent takes back an event that was not sent, and says how long to leave
+// php-fpm alone.
+func (m *mailbox) sent(e lateEvent, again bool) (pause time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	f, failed := errors.AsType[*fastcgi.Error](err)
-	if !failed || f.Outcome != fastcgi.NotExecuted || f.Kind == fastcgi.KindRequest {
+	m.taken--
+	if !again {
 		m.pause = 0
 		return 0
 	}
@@ -149,11 +175,11 @@ func (m *mailbox) flush(ctx context.Context) (left int) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.queue)
+	return len(m.queue) + m.taken
 }
 
 // late sends a late event once.
-func (s *session) late(e lateEvent, urgent bool) error {
+func (s *session) late(e lateEvent, urgent bool) (word failure, err error) {
 	w := takeScratch()
 	defer giveScratch(w)
 	p := s.newEvent(w, e.name)
@@ -166,9 +192,7 @@ func (s *session) late(e lateEvent, urgent bool) error {
 	if urgent {
 		request.Class = fastcgi.Message
 	}
-	started := time.Now()
 	response, err := s.send(s.gateway.ctx, w, request)
-	var word failure
 	if err == nil {
 		w.body, err = response.AppendBody(w.body[:0], s.route.MaxReply)
 		s.logStderr(response)
@@ -180,8 +204,7 @@ func (s *session) late(e lateEvent, urgent bool) error {
 	if err != nil {
 		word = s.failed(err)
 	}
-	s.gateway.count.event(e.name, word, time.Since(started))
-	return err
+	return word, err
 }
 
 // printable replaces what a param cannot carry.
