@@ -46,7 +46,8 @@ func (c *client) wantPong(t testing.TB, payload string) {
 }
 
 // wantClose fails t unless the server sends no more messages but a Close with
-// this code and then ends the connection. It returns the reason.
+// this code and then ends the connection. It ends our side too and returns the
+// reason.
 func (c *client) wantClose(t testing.TB, code int) string {
 	t.Helper()
 	op, data, err := c.message()
@@ -55,6 +56,7 @@ func (c *client) wantClose(t testing.TB, code int) string {
 		t.Fatalf("got message %d %.200q, %v; want Close %d", op, data, err, code)
 	}
 	c.wantEnd(t)
+	c.conn.Close()
 	return ce.reason
 }
 

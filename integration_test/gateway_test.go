@@ -53,7 +53,7 @@ func startGateway(t testing.TB, conf string) *gateway {
 		if !g.ended() {
 			g.stop()
 		}
-		for _, bad := range []string{"panic", "DATA RACE", "BUG:", "goroutine "} {
+		for _, bad := range []string{"panic while", "panic: ", "DATA RACE", "BUG:", "goroutine "} {
 			if n := g.logged(0, bad); n > 0 {
 				t.Errorf("ws-fpm logged %q %d times", bad, n)
 			}
