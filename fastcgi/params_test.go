@@ -176,3 +176,13 @@ func FuzzParams(f *testing.F) {
 		}
 	})
 }
+
+func TestSizeLen(t *testing.T) {
+	for _, n := range []int{0, 1, 127, 128, 129, 65535} {
+		b := appendSize(nil, n)
+		size, took, ok := parseSize(b)
+		if sizeLen(n) != len(b) || size != n || took != len(b) || !ok {
+			t.Errorf("%d is written as %x, of %d bytes, and read as %d", n, b, sizeLen(n), size)
+		}
+	}
+}

@@ -140,7 +140,11 @@ func TestCloseOfAStream(t *testing.T) {
 		if s := c.Stats(); s.Resting != 1 || s.Open != 1 {
 			t.Errorf("resting %d, open %d; want 1, 1", s.Resting, s.Open)
 		}
-		time.Sleep(3*time.Second + 1)
+		time.Sleep(3*time.Second - 1)
+		if s := c.Stats(); s.Resting != 1 {
+			t.Error("rested for less than the longest silence")
+		}
+		time.Sleep(2)
 		if s := c.Stats(); s.Open != 0 || wrote != 1 {
 			t.Errorf("open %d, PHP wrote %d", s.Open, wrote)
 		}
