@@ -87,7 +87,7 @@ func TestWhatPHPIsSent(t *testing.T) {
 	}
 }
 
-// TestReplies runs FASTCGI peers that are odd, broken or hostile.
+// TestReplies has servers that are odd, broken or hostile.
 func TestReplies(t *testing.T) {
 	const head = "Content-type: text/plain\r\n\r\n"
 	out := func(s string) []byte { return rec(typeStdout, 1, s) }

@@ -2,8 +2,8 @@ package fastcgi
 
 import "sync/atomic"
 
-// Stats is a snapshot of a [Client]. The fields after Waiting, and Streamed
-// onwards, only grow.
+// Stats is a snapshot of a [Client]. The fields up to Waiting say how things
+// are now; the others only grow.
 type Stats struct {
 	Open    int // connections open or being opened, and slots that rest
 	Idle    int // of them: ready for a request
