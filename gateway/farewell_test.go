@@ -1,0 +1,387 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/fcgi"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ws-fpm/fastcgi"
+	"ws-fpm/metrics"
+	"ws-fpm/websocket"
+)
+
+// A bubble is a mailbox and its php-fpm in virtual time.
+type bubble struct {
+	t       *testing.T
+	g       *Gateway
+	m       *mailbox
+	r       *route
+	started time.Time
+
+	mu                  sync.Mutex // guards what follows
+	down                bool
+	deaf                bool            // takes requests and hangs up
+	hold                chan struct{}   // not nil: answers when it is closed
+	dials, refused, ran []time.Duration // when they happened
+	times               map[string]int  // that each connection's disconnect, or a start, ran
+	now                 int
+	most                int
+}
+
+// pipes is a listener for connections within the bubble.
+type pipes struct{ accept chan net.Conn }
+
+func (p pipes) Accept() (net.Conn, error) {
+	c, ok := <-p.accept
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+func (p pipes) Close() error   { return nil }
+func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+// inBubble runs test with a new one, for whose php-fpm there are 8 connections.
+func inBubble(t *testing.T, maxConnections int, test func(*bubble)) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bubble{t: t, started: time.Now(), times: map[string]int{}}
+		p := pipes{make(chan net.Conn)}
+		client, err := fastcgi.New(fastcgi.Options{MaxConns: 8, Dial: func(context.Context) (net.Conn, error) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.dials = append(b.dials, time.Since(b.started))
+			if b.down {
+				b.refused = append(b.refused, time.Since(b.started))
+				return nil, syscall.ECONNREFUSED
+			}
+			ours, theirs := net.Pipe()
+			if b.deaf {
+				go func() {
+					theirs.Read(make([]byte, 64<<10))
+					theirs.Close()
+				}()
+				return ours, nil
+			}
+			p.accept <- theirs
+			return ours, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		registry := new(metrics.Registry)
+		o, err := Options{MaxConnections: maxConnections, Metrics: registry, Routes: []Route{{}}}.withDefaults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.g = &Gateway{opts: o, log: o.Logger, count: newCounters(registry), unknown: map[string]bool{}}
+		b.g.ctx, b.g.cancel = context.WithCancel(t.Context())
+		b.m = newMailbox(b.g)
+		r, err := Route{Prefix: "/ws", Script: "/ws.php", Backend: client, Events: []string{eventDisconnect}}.withDefaults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		params, err := routeParams(&r, "test", "boot")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.r = &route{r, params, b.m}
+		go fcgi.Serve(p, b)
+
+		test(b)
+
+		b.g.cancel()
+		b.g.work.Wait()
+		if err := client.Close(b.g.ctx); err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		close(p.accept)
+	})
+}
+
+func (b *bubble) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	params := fcgi.ProcessEnv(r)
+	b.mu.Lock()
+	b.times[params["WS_CONNECTION_ID"]]++
+	b.ran = append(b.ran, time.Since(b.started))
+	b.now++
+	b.most = max(b.most, b.now)
+	hold := b.hold
+	b.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+	b.mu.Lock()
+	b.now--
+	b.mu.Unlock()
+}
+
+// part posts disconnects of n connections.
+func (b *bubble) part(n int) {
+	for range n {
+		s := &session{gateway: b.g, route: b.r, id: randomID(), since: time.Now()}
+		s.identify(nil, "")
+		s.owe(websocket.Closing{Code: websocket.StatusNormal, By: websocket.ByClient})
+	}
+}
+
+func (b *bubble) set(change func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change()
+}
+
+// want fails unless n connections' disconnects ran, each once.
+func (b *bubble) want(n int) {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.times) != n {
+		b.t.Errorf("%d disconnects ran; want %d", len(b.times), n)
+	}
+	for id, times := range b.times {
+		if times != 1 {
+			b.t.Errorf("that of %s ran %d times", id, times)
+		}
+	}
+}
+
+func (b *bubble) list(of *[]time.Duration) []time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(*of)
+}
+
+func (b *bubble) peak() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.most
+}
+
+// mostIn is the largest number of times within a second.
+func mostIn(times []time.Duration) (most int) {
+	for i := range times {
+		n := 0
+		for n+i < len(times) && times[i+n] < times[i]+time.Second {
+			n++
+		}
+		most = max(most, n)
+	}
+	return most
+}
+
+// Those who leave all at once are told of at a rate that leaves php-fpm to
+// those who stay, and with a quarter of the connections at most.
+func TestLateRate(t *testing.T) {
+	inBubble(t, 1000, func(b *bubble) {
+		b.part(250)
+		time.Sleep(2490*time.Millisecond - 1)
+		synctest.Wait()
+		if n := len(b.list(&b.ran)); n != 249 {
+			b.t.Errorf("%d ran before the 250th's turn; want 249", n)
+		}
+		time.Sleep(2)
+		synctest.Wait()
+		b.want(250)
+		if n := mostIn(b.list(&b.ran)); n > lateRate {
+			b.t.Errorf("%d in a second; want %d at most", n, lateRate)
+		}
+		// Idle time earns nothing.
+		time.Sleep(time.Minute)
+		b.part(150)
+		time.Sleep(time.Minute)
+		if n := mostIn(b.list(&b.ran)); n > lateRate {
+			b.t.Errorf("%d in a second after a rest; want %d at most", n, lateRate)
+		}
+		b.want(400)
+	})
+}
+
+func TestLateShare(t *testing.T) {
+	inBubble(t, 1000, func(b *bubble) {
+		hold := make(chan struct{})
+		b.set(func() { b.hold = hold })
+		b.part(20)
+		time.Sleep(time.Second)
+		if b.peak() != 2 {
+			b.t.Errorf("%d of 8 connections used; want 2", b.peak())
+		}
+		close(hold)
+		time.Sleep(10 * time.Second)
+		b.want(20)
+	})
+}
+
+// While php-fpm is down nothing is lost and it is not stormed; once it is back
+// each event runs once, soon.
+func TestLateWhileDown(t *testing.T) {
+	for _, down := range []time.Duration{time.Second, 10 * time.Second, 10 * time.Minute} {
+		inBubble(t, 1000, func(b *bubble) {
+			b.set(func() { b.down = true })
+			b.part(200)
+			time.Sleep(down)
+			b.set(func() { b.down = false })
+			if n := mostIn(b.list(&b.refused)); n > 20 {
+				b.t.Errorf("%d dials in a second; want 20 at most", n)
+			}
+			time.Sleep(2*time.Second + lateRetries + 2*time.Second) // the last probe, the last pause, 200 at 100 a second
+			b.want(200)
+			if n := count(b.g, "ws_fpm_events_total", `event="disconnect"`); n != 200 {
+				b.t.Errorf("%d disconnects counted; want 200, each once", n)
+			}
+			if n := count(b.g, "ws_fpm_late_events_dropped_total"); n != 0 {
+				b.t.Errorf("%d dropped", n)
+			}
+		})
+	}
+}
+
+// An event that may have run is not sent again.
+func TestLateOfUnknownOutcome(t *testing.T) {
+	inBubble(t, 1000, func(b *bubble) {
+		b.set(func() { b.deaf = true })
+		b.part(5)
+		time.Sleep(time.Minute)
+		if len(b.list(&b.dials)) != 5 {
+			b.t.Errorf("%d dials for 5 events; want one each", len(b.list(&b.dials)))
+		}
+		if n := count(b.g, "ws_fpm_events_total", `event="disconnect"`, `result="backend_failed"`); n != 5 {
+			b.t.Errorf("%d counted as failed; want 5", n)
+		}
+	})
+}
+
+// What waits is bounded by the number of connections; the rest is counted.
+func TestLateLimit(t *testing.T) {
+	const limit = 50
+	inBubble(t, limit, func(b *bubble) {
+		b.set(func() { b.down = true })
+		b.part(lateWorkers)
+		synctest.Wait()
+		for i, want := range []int{0, 0, 1, 2} { // below, at, above
+			b.part([]int{limit - 1, 1, 1, 1}[i])
+			if n := count(b.g, "ws_fpm_late_events_dropped_total"); n != want {
+				b.t.Errorf("step %d: %d dropped; want %d", i, n, want)
+			}
+		}
+		b.set(func() { b.down = false })
+		time.Sleep(time.Minute)
+		b.want(lateWorkers + limit)
+	})
+}
+
+// A drain sends what waits at once, on as many connections as there are.
+func TestLateFlush(t *testing.T) {
+	inBubble(t, 1000, func(b *bubble) {
+		b.part(500)
+		time.Sleep(time.Second)
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(b.t.Context(), 25*time.Second)
+		defer cancel()
+		if left := b.m.flush(ctx); left != 0 {
+			b.t.Errorf("flush left %d", left)
+		}
+		if took := time.Since(begun); took > 10*time.Millisecond {
+			b.t.Errorf("flush took %v", took)
+		}
+		b.want(500)
+		if left := b.m.flush(ctx); left != 0 {
+			b.t.Errorf("the second flush left %d", left)
+		}
+	})
+	inBubble(t, 1000, func(b *bubble) {
+		hold := make(chan struct{})
+		b.set(func() { b.hold = hold })
+		b.part(100)
+		ctx, cancel := context.WithTimeout(b.t.Context(), 3*time.Second)
+		defer cancel()
+		b.m.flush(ctx)
+		if b.peak() != 8 {
+			b.t.Errorf("%d of 8 connections used; want all", b.peak())
+		}
+		close(hold)
+	})
+}
+
+// A drain while php-fpm is down waits for it and no longer than it may, and
+// says exactly how many were not told of.
+func TestLateFlushWhileDown(t *testing.T) {
+	inBubble(t, 1000, func(b *bubble) {
+		b.set(func() { b.down = true })
+		b.r.late.post(lateEvent{session: &session{gateway: b.g, route: b.r}, name: eventStart})
+		b.part(40)
+		time.Sleep(time.Minute)
+		ctx, cancel := context.WithTimeout(b.t.Context(), 25*time.Second)
+		defer cancel()
+		begun := time.Now()
+		if left := b.m.flush(ctx); left != 40 {
+			b.t.Errorf("flush left %d; want the 40 disconnects", left)
+		}
+		if took := time.Since(begun); took != 25*time.Second {
+			b.t.Errorf("flush took %v", took)
+		}
+	})
+	inBubble(t, 1000, func(b *bubble) {
+		b.set(func() { b.down = true })
+		b.part(40)
+		time.Sleep(time.Minute)
+		time.AfterFunc(10*time.Second, func() { b.set(func() { b.down = false }) })
+		ctx, cancel := context.WithTimeout(b.t.Context(), 25*time.Second)
+		defer cancel()
+		begun := time.Now()
+		if left := b.m.flush(ctx); left != 0 {
+			b.t.Errorf("flush left %d", left)
+		}
+		if took := time.Since(begun); took > 12*time.Second {
+			b.t.Errorf("flush took %v, and php-fpm was back after 10s", took)
+		}
+		b.want(40)
+		if n := mostIn(b.list(&b.refused)); n > 20 {
+			b.t.Errorf("%d dials in a second", n)
+		}
+	})
+	inBubble(t, 1000, func(b *bubble) { // no time at all
+		b.set(func() { b.down = true })
+		b.part(3)
+		ctx, cancel := context.WithCancel(b.t.Context())
+		cancel()
+		if left := b.m.flush(ctx); left != 3 {
+			b.t.Errorf("flush left %d; want 3", left)
+		}
+	})
+}
+
+// Workers exist only while there is something to do.
+func TestLateWorkersEnd(t *testing.T) {
+	inBubble(t, 1000, func(b *bubble) {
+		for range 3 {
+			b.part(100)
+			time.Sleep(time.Minute)
+			b.m.mu.Lock()
+			if b.m.workers != 0 || b.m.taken != 0 || len(b.m.queue) != 0 {
+				b.t.Errorf("%d workers, %d taken, %d queued", b.m.workers, b.m.taken, len(b.m.queue))
+			}
+			b.m.mu.Unlock()
+		}
+	})
+}
+
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                      "",
+		"bye":                   "bye",
+		"a\r\nb\x00c\x7f\td":    "a  b c  d",
+		"gr\u00fc\u00df \u2713": "gr\u00fc\u00df \u2713",
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("printable(%q) = %q; want %q", in, got, want)
+		}
+	}
+}
