@@ -30,7 +30,23 @@ func listenAll(ctx context.Context, listeners []config.Listener) ([]net.Listener
 	return open, nil
 }
 
+// listen opens l, with TLS if it has a certificate.
 func listen(ctx context.Context, l config.Listener) (net.Listener, error) {
+	if l.TLSCert == "" {
+		return listenPlain(ctx, l)
+	}
+	cert, err := loadCertificate(l.TLSCert, l.TLSKey)
+	if err != nil {
+		return nil, err
+	}
+	nl, err := listenPlain(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	return cert.wrap(nl), nil
+}
+
+func listenPlain(ctx context.Context, l config.Listener) (net.Listener, error) {
 	var lc net.ListenConfig
 	if l.Network != "unix" {
 		return lc.Listen(ctx, l.Network, l.Address)

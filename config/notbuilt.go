@@ -16,8 +16,6 @@ var notBuilt = []absent{
 	{"", "listen", "systemd", "systemd sockets are not available in this version"},
 	{"", "connections_per_address", "", "not available in this version"},
 	{"listen", "address", "systemd", "systemd sockets are not available in this version"},
-	{"listen", "tls_cert", "", "TLS is not available in this version"},
-	{"listen", "tls_key", "", "TLS is not available in this version"},
 	{"route", "message_rate", "", "not available in this version"},
 	{"route", "compression", "on", "want off: compression is not available in this version"},
 	{"control", "", "", "the control API is not available in this version"},

@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -89,6 +90,15 @@ func (a *attempt) do(call func(int, []byte) (int, error), fd uintptr) {
 	if a.err == syscall.EAGAIN {
 		a.err = errAgain
 	}
+}
+
+// Close closes the stream at once. On TLS no alert is sent first, for that may
+// wait for a client that does not read.
+func (s socket) Close() error {
+	if t, ok := s.Conn.(*tls.Conn); ok {
+		return t.NetConn().Close()
+	}
+	return s.Conn.Close()
 }
 
 // closeWrite ends our half of the stream, where it has halves.

@@ -221,6 +221,10 @@ func (c *Conn) unlock() {
 	c.mu.Unlock()
 	if end {
 		c.closeBy.Store(c.server.now() + int64(closeTimeout))
-		c.sock.closeWrite()
+		if c.sock.raw != nil {
+			c.sock.closeWrite()
+			return
+		}
+		c.server.spawn(func() { c.sock.closeWrite() }) // TLS says goodbye first, which may wait
 	}
 }
