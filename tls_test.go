@@ -84,19 +84,19 @@ func TestTLSListener(t *testing.T) {
 	defer l.Close()
 	for _, test := range []struct {
 		name     string
-		config   tls.Config
+		config   *tls.Config
 		refused  string
 		protocol string
 	}{
-		{"TLS 1.2", tls.Config{MaxVersion: tls.VersionTLS12}, "", ""},
-		{"TLS 1.3, HTTP/1.1", tls.Config{NextProtos: []string{"http/1.1"}}, "", "http/1.1"},
-		{"HTTP/2 if there is nothing else", tls.Config{NextProtos: []string{"h2"}}, "no application protocol", ""},
-		{"HTTP/2 preferred", tls.Config{NextProtos: []string{"h2", "http/1.1"}}, "", "http/1.1"},
-		{"TLS 1.1", tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, "protocol version", ""},
-		{"another host's name", tls.Config{ServerName: "other.example"}, "", ""},
+		{"TLS 1.2", &tls.Config{MaxVersion: tls.VersionTLS12}, "", ""},
+		{"TLS 1.3, HTTP/1.1", &tls.Config{NextProtos: []string{"http/1.1"}}, "", "http/1.1"},
+		{"HTTP/2 if there is nothing else", &tls.Config{NextProtos: []string{"h2"}}, "no application protocol", ""},
+		{"HTTP/2 preferred", &tls.Config{NextProtos: []string{"h2", "http/1.1"}}, "", "http/1.1"},
+		{"TLS 1.1", &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, "protocol version", ""},
+		{"another host's name", &tls.Config{ServerName: "other.example"}, "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			state, err := handshake(t, l, &test.config)
+			state, err := handshake(t, l, test.config)
 			if err == nil != (test.refused == "") || err != nil && !strings.Contains(err.Error(), test.refused) {
 				t.Fatalf("handshake: %v; want an error about %q", err, test.refused)
 			}
