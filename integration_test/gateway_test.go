@@ -28,8 +28,25 @@ func startGateway(t testing.TB, conf string) *gateway {
 	t.Helper()
 	bin, file := buildBinary(t), publicDir(t)+"/ws-fpm.conf"
 	writeFile(t, file, conf)
-	g := &gateway{t: t, process: startProcess(t, exec.Command(bin, "serve", "-config", file))}
-	listeners := listenersOf(conf)
+	g := attachGateway(t, exec.Command(bin, "serve", "-config", file), listenersOf(conf))
+	t.Cleanup(func() {
+		if !g.ended() {
+			g.stop()
+		}
+		for _, bad := range []string{"panic while", "panic: ", "DATA RACE", "BUG:", "goroutine "} {
+			if n := g.logged(0, bad); n > 0 {
+				t.Errorf("ws-fpm logged %q %d times", bad, n)
+			}
+		}
+	})
+	return g
+}
+
+// attachGateway starts the program by a command of the caller's, and waits as
+// startGateway does. How it ends is the caller's business.
+func attachGateway(t testing.TB, cmd *exec.Cmd, listeners int) *gateway {
+	t.Helper()
+	g := &gateway{t: t, process: startProcess(t, cmd)}
 	find := func() bool {
 		g.addresses = nil
 		for _, line := range g.log() {
@@ -49,16 +66,6 @@ func startGateway(t testing.TB, conf string) *gateway {
 		}
 		conn.Close()
 	}
-	t.Cleanup(func() {
-		if !g.ended() {
-			g.stop()
-		}
-		for _, bad := range []string{"panic while", "panic: ", "DATA RACE", "BUG:", "goroutine "} {
-			if n := g.logged(0, bad); n > 0 {
-				t.Errorf("ws-fpm logged %q %d times", bad, n)
-			}
-		}
-	})
 	return g
 }
 
