@@ -3,6 +3,7 @@ package websocket
 import (
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 )
@@ -136,12 +137,19 @@ func TestConnAnswersTenPingsInOrder(t *testing.T) {
 
 func TestConnPutsPongsBetweenTheFramesOfALongMessage(t *testing.T) {
 	eachMode(t, func(t *testing.T, m mode) {
-		p := open(t, m, Options{}).enter(Limits{})
-		whole := strings.Repeat("x", 5<<20)
+		p := open(t, m, Options{}).visit(Limits{})
+		seen := make(chan struct{}, 1)
+		p.onMessage = func(Opcode, []byte) bool { seen <- struct{}{}; return true }
+		p.c.Start(nil)
+		if tcp, ok := p.Conn.(*net.TCPConn); ok {
+			tcp.SetReadBuffer(64 << 10) // or the kernel makes room for it all
+		}
+		whole := strings.Repeat("x", 8<<20)
 		if err := p.send(Text, []byte(whole)); err != nil {
 			t.Fatal(err)
 		}
-		p.write(clientFrame(opPing, "now"))
+		p.write(clientFrame(opPing, "now"), clientFrame(Text, "and this shows that it was decoded"))
+		receive(t, seen)
 		var got strings.Builder
 		pongs := 0
 		for {

@@ -141,12 +141,12 @@ func TestConnQueuesNothingAfterItsEnd(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) {
 			h := open(t, m, Options{})
 			payload := []byte(strings.Repeat("x", 8<<20)) // more than a socket takes
-			for i := range 30 {
+			for i := range 15 {
 				p := h.enter(Limits{})
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
-					<-time.After(time.Duration(i) * 50 * time.Microsecond)
+					<-time.After(time.Duration(i) * 100 * time.Microsecond)
 					p.c.Kill()
 				}()
 				p.send(Binary, payload)

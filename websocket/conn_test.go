@@ -3,6 +3,7 @@ package websocket
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"sync/atomic"
@@ -99,9 +100,16 @@ func (p *peer) read() gotFrame {
 	return f
 }
 
-func (p *peer) tryRead() (gotFrame, error) {
+func (p *peer) tryRead() (gotFrame, error) { return readFrame(p.in) }
+
+// readFrame reads a frame that a server sent; io.EOF is only for the end of the
+// stream between two frames.
+func readFrame(in *bufio.Reader) (gotFrame, error) {
 	for size := 2; ; size++ {
-		head, err := p.in.Peek(size)
+		head, err := in.Peek(size)
+		if err == io.EOF && len(head) > 0 {
+			err = io.ErrUnexpectedEOF
+		}
 		if err != nil {
 			return gotFrame{}, err
 		}
@@ -112,9 +120,14 @@ func (p *peer) tryRead() (gotFrame, error) {
 		if n == 0 {
 			continue
 		}
+		if h.masked {
+			return gotFrame{}, errors.New("a server's frame is masked")
+		}
 		b := make([]byte, n+int(h.length))
-		_, err = io.ReadFull(p.in, b)
-		return gotFrame{h.op, h.fin, string(b[n:])}, err
+		if _, err = io.ReadFull(in, b); err != nil {
+			return gotFrame{}, io.ErrUnexpectedEOF
+		}
+		return gotFrame{h.op, h.fin, string(b[n:])}, nil
 	}
 }
 

@@ -12,7 +12,8 @@ import (
 // frame returns a frame as a client sends it.
 func frame(fin bool, op Opcode, payload string) string {
 	key := [4]byte{0x37, 0xfa, 0x21, 0x3d}
-	b := appendHeader(nil, header{fin: fin, op: op, masked: true, key: key, length: uint64(len(payload))})
+	b := make([]byte, 0, maxHeader+len(payload))
+	b = appendHeader(b, header{fin: fin, op: op, masked: true, key: key, length: uint64(len(payload))})
 	b = append(b, payload...)
 	mask(b[len(b)-len(payload):], key, 0)
 	return string(b)
@@ -102,6 +103,7 @@ func checkDecode(t *testing.T, maxMessage int64, wire string, want []string, wan
 	}
 }
 
+// What the cases of the Autobahn test suite say is in the conformance tables.
 func TestDecoder(t *testing.T) {
 	hello := frame(last, Text, "Hello")
 	for _, test := range []struct {
@@ -113,27 +115,7 @@ func TestDecoder(t *testing.T) {
 		{"nothing", "", nil, 0},
 		{"masked hello, RFC 6455 5.7", "\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", []string{`text "Hello"`}, 0},
 		{"masked with a key of zeros", "\x82\x82\x00\x00\x00\x00ab", []string{`binary "ab"`}, 0},
-		{"1.1.1 empty text", frame(last, Text, ""), []string{`text ""`}, 0},
-		{"1.2.1 empty binary", frame(last, Binary, ""), []string{`binary ""`}, 0},
-		{"1.1.2 longest 7-bit length", frame(last, Text, strings.Repeat("*", 125)), []string{`text "` + strings.Repeat("*", 125) + `"`}, 0},
-		{"1.1.3 shortest 16-bit length", frame(last, Text, strings.Repeat("*", 126)), []string{`text "` + strings.Repeat("*", 126) + `"`}, 0},
 		{"messages back to back", hello + frame(last, Binary, "\xff") + hello, []string{`text "Hello"`, `binary "\xff"`, `text "Hello"`}, 0},
-
-		{"2.1 empty ping", frame(last, opPing, ""), []string{`ping ""`}, 0},
-		{"2.3 ping that is not UTF-8", frame(last, opPing, "\x00\xff\xfe\xfd"), []string{`ping "\x00\xff\xfe\xfd"`}, 0},
-		{"2.4 longest ping", frame(last, opPing, strings.Repeat("p", 125)), []string{`ping "` + strings.Repeat("p", 125) + `"`}, 0},
-		{"2.5 ping of 126 bytes", "\x89\xfe\x00\x7e", nil, StatusProtocolError},
-		{"2.9 pong, then ping", frame(last, opPong, "a") + frame(last, opPing, "b"), []string{`pong "a"`, `ping "b"`}, 0},
-		{"2.10 three pings", frame(last, opPing, "1") + frame(last, opPing, "2") + frame(last, opPing, "3"), []string{`ping "1"`, `ping "2"`, `ping "3"`}, 0},
-
-		{"3.1 RSV3", "\x91\x80\x00\x00\x00\x00", nil, StatusProtocolError},
-		{"3.2 good text, RSV2, ping", hello + "\xa1\x80\x00\x00\x00\x00" + frame(last, opPing, ""), []string{`text "Hello"`}, StatusProtocolError},
-		{"3.4 good text, RSV1, ping", hello + "\xc1\x80\x00\x00\x00\x00" + frame(last, opPing, ""), []string{`text "Hello"`}, StatusProtocolError},
-		{"3.7 close with all reserved bits", "\xf8\x82\x00\x00\x00\x00\x03\xe8", nil, StatusProtocolError},
-		{"4.1.1 opcode 3", "\x83\x80\x00\x00\x00\x00", nil, StatusProtocolError},
-		{"4.1.5 good text, opcode 7 with payload, ping", hello + frame(last, 7, "x") + frame(last, opPing, ""), []string{`text "Hello"`}, StatusProtocolError},
-		{"4.2.1 opcode 11", "\x8b\x80\x00\x00\x00\x00", nil, StatusProtocolError},
-		{"4.2.5 good text, opcode 15, ping", hello + frame(last, 15, "x") + frame(last, opPing, ""), []string{`text "Hello"`}, StatusProtocolError},
 		{"unmasked", "\x81\x01A", nil, StatusProtocolError},
 		{"unmasked and empty", "\x81\x00", nil, StatusProtocolError},
 		{"unmasked ping", "\x89\x00", nil, StatusProtocolError},
@@ -141,46 +123,19 @@ func TestDecoder(t *testing.T) {
 		{"a second HTTP request", "GET / HTTP/1.1\r\n", nil, StatusProtocolError},
 		{"length not in its shortest form", "\x82\xfe\x00\x7d\x00\x00\x00\x00", nil, StatusProtocolError},
 		{"64-bit length with the top bit", "\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00", nil, StatusProtocolError},
-
-		{"5.1 fragmented ping", frame(more, opPing, "a") + frame(last, opContinuation, "b"), nil, StatusProtocolError},
-		{"5.2 fragmented pong", frame(more, opPong, "a") + frame(last, opContinuation, "b"), nil, StatusProtocolError},
-		{"5.3 text in two fragments", frame(more, Text, "Hel") + frame(last, opContinuation, "lo"), []string{`text "Hello"`}, 0},
-		{"5.6 ping between fragments", frame(more, Text, "Hel") + frame(last, opPing, "p") + frame(last, opContinuation, "lo"), []string{`ping "p"`, `text "Hello"`}, 0},
-		{"5.9 continuation of nothing", frame(last, opContinuation, "x") + hello, nil, StatusProtocolError},
-		{"5.12 continuation of nothing, not the last", frame(more, opContinuation, "x") + hello, nil, StatusProtocolError},
-		{"5.15 continuation after the last", frame(more, Text, "a") + frame(last, opContinuation, "b") + frame(more, opContinuation, "x") + hello, []string{`text "ab"`}, StatusProtocolError},
-		{"5.18 message inside a message", frame(more, Text, "a") + frame(last, Text, "b"), nil, StatusProtocolError},
 		{"binary inside a text", frame(more, Text, "a") + frame(last, Binary, "b"), nil, StatusProtocolError},
-		{"5.19 five fragments, two pings", frame(more, Text, "1") + frame(more, opContinuation, "2") + frame(last, opPing, "A") +
-			frame(more, opContinuation, "3") + frame(more, opContinuation, "4") + frame(last, opPing, "B") + frame(last, opContinuation, "5"),
-			[]string{`ping "A"`, `ping "B"`, `text "12345"`}, 0},
 		{"binary in fragments keeps its kind", frame(more, Binary, "\xff") + frame(last, opContinuation, "\xfe"), []string{`binary "\xff\xfe"`}, 0},
 		{"control frames after a message in fragments", frame(more, Text, "a") + frame(last, opContinuation, "b") + frame(last, opPing, "p"), []string{`text "ab"`, `ping "p"`}, 0},
-
-		{"6.1.2 three empty fragments", frame(more, Text, "") + frame(more, opContinuation, "") + frame(last, opContinuation, ""), []string{`text ""`}, 0},
-		{"6.1.3 only the middle fragment has bytes", frame(more, Text, "") + frame(more, opContinuation, "mid") + frame(last, opContinuation, ""), []string{`text "mid"`}, 0},
 		{"only the last fragment has bytes", frame(more, Text, "") + frame(last, opContinuation, "end"), []string{`text "end"`}, 0},
 		{"character cut by a fragment", frame(more, Text, "\xc3") + frame(last, opContinuation, "\xa9"), []string{`text "é"`}, 0},
 		{"character cut by a fragment and a ping", frame(more, Text, "\xf0\x9f") + frame(last, opPing, "\xff") + frame(last, opContinuation, "\x98\x80"), []string{`ping "\xff"`, `text "😀"`}, 0},
 		{"bad UTF-8 in an unfinished message", frame(more, Text, "\xff"), nil, StatusInvalidData},
 		{"bad UTF-8 in an unfinished frame", frame(last, Text, "ab\xffcd")[:9], nil, StatusInvalidData},
-		{"6.4.2 the byte 90 after F4, alone in its fragment", frame(more, Text, "κόσμε\xf4") + frame(more, opContinuation, "\x90"), nil, StatusInvalidData},
 		{"good text, then bad", hello + frame(last, Text, "\xc0"), []string{`text "Hello"`}, StatusInvalidData},
 		{"text ends inside a character", frame(last, Text, "\xc3"), nil, StatusInvalidData},
 		{"text in fragments ends inside a character", frame(more, Text, "\xc3") + frame(last, opContinuation, ""), nil, StatusInvalidData},
 		{"a character does not go on in the next message", frame(last, Binary, "\xc3") + frame(last, Text, "\xa9"), []string{`binary "\xc3"`}, StatusInvalidData},
-
-		{"7.1.2 two close frames", frame(last, opClose, "\x03\xe8") + frame(last, opClose, ""), []string{`close "\x03\xe8"`}, 0},
-		{"7.1.3 close, then ping", frame(last, opClose, "\x03\xe8") + frame(last, opPing, ""), []string{`close "\x03\xe8"`}, 0},
-		{"7.1.5 close between fragments", frame(more, Text, "a") + frame(last, opClose, "\x03\xe8") + frame(last, opContinuation, "b"), []string{`close "\x03\xe8"`}, 0},
 		{"close, then noise", frame(last, opClose, "") + "\xff\xff\xff", []string{`close ""`}, 0},
-		{"7.3.1 close without a code", frame(last, opClose, ""), []string{`close ""`}, 0},
-		{"7.3.2 close with half a code", frame(last, opClose, "\x03"), nil, StatusProtocolError},
-		{"7.3.4 close with a reason", frame(last, opClose, "\x03\xe8Bye"), []string{`close "\x03\xe8Bye"`}, 0},
-		{"7.3.5 close with the longest reason", frame(last, opClose, "\x03\xe8"+strings.Repeat("r", 123)), []string{`close "\x03\xe8` + strings.Repeat("r", 123) + `"`}, 0},
-		{"7.3.6 close of 126 bytes", "\x88\xfe\x00\x7e\x00\x00\x00\x00", nil, StatusProtocolError},
-		{"7.5.1 reason is not UTF-8", frame(last, opClose, "\x03\xe8\xed\xa0\x80"), nil, StatusInvalidData},
-		{"7.9.4 close with code 1005", frame(last, opClose, "\x03\xed"), nil, StatusProtocolError},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			checkDecode(t, 1<<20, test.wire, test.want, test.code)
