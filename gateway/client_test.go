@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -241,3 +242,53 @@ func numbered(format string, from, to int) (texts []string) {
 
 // joined gives all frames in one piece.
 func joined(frames ...[]byte) []byte { return bytes.Join(frames, nil) }
+
+// tryVisit connects, sends some messages, reads some answers and leaves, in
+// ways that r chooses. The error is that of the handshake.
+func tryVisit(address string, r *rand.Rand) error {
+	nc, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(patience))
+	in := bufio.NewReader(nc)
+	if _, err := io.WriteString(nc, lines("/ws")); err != nil {
+		return err
+	}
+	response, err := http.ReadResponse(in, &http.Request{Method: "GET"})
+	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
+		return fmt.Errorf("not let in: %w", err)
+	}
+	var b []byte
+	n := r.IntN(20)
+	for i := range n {
+		switch r.IntN(12) {
+		case 2:
+			b = append(b, frame(text, "header WS-Close: 4000")...)
+		case 0:
+			b = append(b, frame(text, "status 500 x")...)
+		case 1:
+			b = append(b, frame(binry, "big 3000")...)
+		default:
+			b = append(b, frame(text, fmt.Sprint("echo ", i))...)
+		}
+	}
+	switch r.IntN(6) {
+	case 1:
+		b = append(b, 0xff, 0xff)
+	case 2:
+		b = append(b, frame(closed, "\x03\xe8")...)
+	}
+	nc.Write(b)
+	c := &client{in: in}
+	for range r.IntN(n + 1) {
+		if head, _, err := c.read(); err != nil || head == closed {
+			break
+		}
+	}
+	if r.IntN(3) == 0 {
+		nc.(*net.TCPConn).SetLinger(0)
+	}
+	return nil
+}

@@ -63,11 +63,10 @@ func (t *tap) dial(address string) (net.Conn, error) {
 }
 
 func (c tapped) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
 	c.tap.mu.Lock()
-	defer c.tap.mu.Unlock()
-	c.tap.sent = append(c.tap.sent, b[:n]...)
-	return n, err
+	c.tap.sent = append(c.tap.sent, b...)
+	c.tap.mu.Unlock()
+	return c.Conn.Write(b)
 }
 
 // params gives the params of each request (FastCGI 1.0, section 3.3: the type

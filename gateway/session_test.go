@@ -29,8 +29,13 @@ func open(t testing.TB, change func(*Route, *Options)) (g *Gateway, b *backend, 
 func books(t *testing.T, g *Gateway, b *backend) {
 	t.Helper()
 	eventually(t, "all are gone", func() bool {
-		return count(g, "ws_fpm_connections") == 0 && count(g, "ws_fpm_buffered_bytes") == 0
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.open == 0
 	})
+	if open, held := count(g, "ws_fpm_connections"), count(g, "ws_fpm_buffered_bytes"); open != 0 || held != 0 {
+		t.Errorf("without a session %d connections are open, %d bytes are held", open, held)
+	}
 	in, out := count(g, "ws_fpm_messages_received_total"), events(g, "")
 	dropped := count(g, "ws_fpm_messages_dropped_total")
 	if in != out+dropped {
