@@ -1,0 +1,91 @@
+package gateway
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestVisitorKey(t *testing.T) {
+	trust := Trust{Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
+	for _, test := range []struct {
+		name, addr, want string // empty: not counted
+	}{
+		{"IPv4", "192.0.2.7", "192.0.2.7/32"},
+		{"IPv6 counts by its /64", "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"},
+		{"loopback", "127.0.0.1", ""},
+		{"loopback of IPv6", "::1", ""},
+		{"a trusted proxy that names no client", "10.1.2.3", ""},
+		{"a Unix socket", "unix:", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			key, counted := trust.visitorKey(test.addr)
+			if counted != (test.want != "") || counted && key.String() != test.want {
+				t.Errorf("visitorKey(%s) = %v, %t; want %q", test.addr, key, counted, test.want)
+			}
+		})
+	}
+}
+
+func TestAddressesAtOneTime(t *testing.T) {
+	table := newAddresses(2)
+	a, b := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32")
+	now := time.Unix(1e9, 0)
+	for _, step := range []struct {
+		name string
+		key  netip.Prefix
+		want bool
+	}{
+		{"below", a, true}, {"at", a, true}, {"above", a, false}, {"another address", b, true},
+	} {
+		if got := table.enter(step.key, now); got != step.want {
+			t.Errorf("%s the limit: enter = %t, want %t", step.name, got, step.want)
+		}
+	}
+	table.leave(a)
+	if !table.enter(a, now) {
+		t.Error("refused after one had left")
+	}
+}
+
+func TestAddressesPerSecond(t *testing.T) {
+	table := newAddresses(1000)
+	key := netip.MustParsePrefix("192.0.2.1/32")
+	now := time.Unix(1e9, 0)
+	take := func() (n int) {
+		for table.enter(key, now) {
+			table.leave(key)
+			n++
+		}
+		return n
+	}
+	if n := take(); n != newBurst {
+		t.Errorf("%d at once, want %d", n, newBurst)
+	}
+	now = now.Add(time.Second)
+	if n := take(); n != newPerSecond {
+		t.Errorf("%d after a second, want %d", n, newPerSecond)
+	}
+}
+
+// The table is bounded by what matters, not by what has ever come.
+func TestAddressesForget(t *testing.T) {
+	table := newAddresses(1)
+	now := time.Unix(1e9, 0)
+	stays := netip.MustParsePrefix("198.51.100.1/32")
+	table.enter(stays, now)
+	for i := range 100000 {
+		key := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)
+		if !table.enter(key, now) {
+			t.Fatalf("address %d refused", i)
+		}
+		table.leave(key)
+		now = now.Add(time.Millisecond)
+	}
+	if n := len(table.known); n > 5000 {
+		t.Errorf("%d addresses known after 100,000 came and went", n)
+	}
+	if table.enter(stays, now) {
+		t.Error("an open connection was forgotten")
+	}
+}
