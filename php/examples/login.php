@@ -27,10 +27,10 @@ session_write_close();
 <p id="state" role="status">connecting</p>
 <ol id="log"></ol>
 <script>
-  const show = (id, text) => { document.getElementById(id).textContent = text; };
+  const $ = id => document.getElementById(id), show = (id, text) => { $(id).textContent = text; };
   const ws = new WebSocket((location.protocol === 'https:' ? 'wss://' : 'ws://') + location.host + '/ws');
   ws.onopen = () => show('state', 'connected');
   ws.onclose = e => show('state', 'closed: ' + e.code + ' ' + e.reason);
-  ws.onmessage = e => { log.append(Object.assign(document.createElement('li'), {textContent: e.data})); };
-  say.onsubmit = e => { e.preventDefault(); ws.send(text.value); text.value = ''; };
+  ws.onmessage = e => { $('log').append(Object.assign(document.createElement('li'), {textContent: e.data})); };
+  $('say').onsubmit = e => { e.preventDefault(); ws.send($('text').value); $('text').value = ''; };
 </script>
