@@ -123,7 +123,9 @@ func refuse(status int, reason string) *Refusal {
 // section 15.5.22).
 func upgradeRequired(reason string) *Refusal {
 	refusal := refuse(http.StatusUpgradeRequired, reason)
-	refusal.Header.Set("Connection", "Upgrade, close")
+	// In a line of its own and behind: net/http ends the connection only if
+	// the first line is "close" and nothing else.
+	refusal.Header.Add("Connection", "Upgrade")
 	refusal.Header.Set("Upgrade", "websocket")
 	return refusal
 }
