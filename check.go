@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"time"
 
 	"ws-fpm/config"
@@ -38,12 +39,15 @@ func check(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fmt.Fprintf(stdout, "%s: ok\n", file)
 	bad := 0
 	report := func(what string, err error) {
-		if err != nil {
+		switch {
+		case err == nil:
+			fmt.Fprintf(stdout, "%s: ok\n", what)
+		case errors.Is(err, errElsewhere):
+			fmt.Fprintf(stdout, "%s: %v\n", what, err)
+		default:
 			bad++
 			fmt.Fprintf(stdout, "%s: %v\n", what, err)
-			return
 		}
-		fmt.Fprintf(stdout, "%s: ok\n", what)
 	}
 	for _, p := range c.Pools {
 		report(fmt.Sprintf("pool %s at %s", p.Name, p.Address), reach(ctx, p))
@@ -95,14 +99,22 @@ func reach(ctx context.Context, p config.Pool) error {
 	return c.Close()
 }
 
+// errElsewhere says nothing against a script.
+var errElsewhere = errors.New("not visible from here; it has to be where php-fpm runs")
+
 // findScript looks for a script in our own file system. php-fpm may have
-// another, in a container or a chroot, so only a wrong thing in the script's
-// place is an error.
+// another, in a container or a chroot, so a script is only found missing if its
+// folder is here.
 func findScript(path string) error {
 	info, err := os.Stat(path)
 	switch {
-	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("not visible from here (%w); it has to be where php-fpm runs", err)
+	case errors.Is(err, os.ErrNotExist):
+		if _, folder := os.Stat(filepath.Dir(path)); folder != nil {
+			return errElsewhere
+		}
+		return errors.New("no such file, though its folder is here")
+	case errors.Is(err, os.ErrPermission):
+		return errElsewhere
 	case err != nil:
 		return err
 	case !info.Mode().IsRegular():

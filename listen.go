@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"syscall"
 	"time"
 
 	"ws-fpm/config"
@@ -79,9 +80,14 @@ func removeStale(ctx context.Context, path string) error {
 		return fmt.Errorf("listening on %s: it exists and is no socket", path)
 	}
 	d := net.Dialer{Timeout: time.Second}
-	if c, err := d.DialContext(ctx, "unix", path); err == nil {
+	c, err := d.DialContext(ctx, "unix", path)
+	switch {
+	case err == nil:
 		c.Close()
 		return fmt.Errorf("listening on %s: another process answers there", path)
+	case !errors.Is(err, syscall.ECONNREFUSED):
+		// One that is too busy to answer, or not for us, is alive.
+		return fmt.Errorf("listening on %s: another process may be there: %w", path, err)
 	}
 	return os.Remove(path)
 }
