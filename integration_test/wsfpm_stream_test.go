@@ -151,6 +151,7 @@ func TestStreamBackpressure(t *testing.T) {
 	eventually(t, 5*time.Second, "PHP goes on", func() bool { return f.number("count") > stalled })
 	c.conn.Close()
 	eventually(t, 5*time.Second, "the generator's finally block has run", func() bool { return f.number("ended") > 0 })
+	eventually(t, 5*time.Second, "the script has gone on after it", func() bool { return f.number("after") == 1 })
 	eventually(t, 5*time.Second, "its worker is free", f.drained)
 }
 

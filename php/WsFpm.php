@@ -200,9 +200,8 @@ final class Reply
         $this->accepted = false;
         $this->refused = true;
         $this->status = $status;
-        $this->fields = ['Content-Type' => self::value('Content-Type', $type)];
+        $this->fields['Content-Type'] = self::value('Content-Type', $type);
         $this->body = $body;
-        $this->closing = null;
         return $this;
     }
 
@@ -374,7 +373,6 @@ final class Reply
                 }
                 Output::capture();
             }
-            unset($messages, $message); // a generator's finally blocks run now
             $this->begin();
             Output::discard();
             if (!$gone && $this->closing !== null) {

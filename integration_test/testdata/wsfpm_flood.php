@@ -1,6 +1,6 @@
 <?php
 // Streams without end, and notes its process, how far it is, and that the
-// generator was ended in good order.
+// generator was ended in good order, before run() returned.
 require __DIR__ . '/WsFpm.php';
 
 (new WsFpm\Script)
@@ -18,3 +18,5 @@ require __DIR__ . '/WsFpm.php';
         })());
     })
     ->run();
+
+file_put_contents(__DIR__ . '/var/after', file_exists(__DIR__ . '/var/ended') ? '1' : '2');

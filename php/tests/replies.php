@@ -15,7 +15,7 @@ function run(string $case, array $params, string $body, array $settings): array
         'REQUEST_METHOD' => $event === 'message' ? 'POST' : 'GET', 'CONTENT_LENGTH' => (string) strlen($body), 'CONTENT_TYPE' => 'text/plain',
         'HTTP_ACCEPT_ENCODING' => 'gzip', 'WS_ROUTE' => '/ws', 'WS_SUBPROTOCOLS' => 'v1, chat', 'WS_OPCODE' => 'text',
     ];
-    $command = ['php-cgi', '-n', '-d', 'memory_limit=16M', '-d', 'log_errors=1', '-d', 'html_errors=0'];
+    $command = ['php-cgi', '-n', '-d', 'memory_limit=16M', '-d', 'log_errors=0', '-d', 'html_errors=0'];
     foreach ($settings as $setting) {
         array_push($command, '-d', $setting);
     }
