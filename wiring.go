@@ -44,6 +44,7 @@ func gatewayOptions(c *config.Config, pools map[string]*fastcgi.Client, log *slo
 	o := gateway.Options{
 		Trust:            gateway.Trust{Prefixes: c.TrustedProxies, Unix: c.TrustUnix},
 		MaxConnections:   min(c.MaxConnections, descriptorsForClients()),
+		PerAddress:       c.ConnectionsPerAddress,
 		MaxHandshakes:    c.MaxHandshakes,
 		HandshakeTimeout: c.HandshakeTimeout,
 		Ping:             c.Ping,

@@ -18,6 +18,7 @@ func TestGatewayOptions(t *testing.T) {
 	c, err := config.Load(writeConfig(t, `
 max_connections = 51
 max_handshakes = 52
+connections_per_address = 57
 handshake_timeout = 53s
 trusted_proxies = 10.0.0.0/8, unix
 buffers = 54M
@@ -56,7 +57,7 @@ waiting = 6
 	got := gatewayOptions(c, pools, log)
 	want := gateway.Options{
 		Trust:          gateway.Trust{Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Unix: true},
-		MaxConnections: 51, MaxHandshakes: 52, HandshakeTimeout: 53 * time.Second,
+		MaxConnections: 51, PerAddress: 57, MaxHandshakes: 52, HandshakeTimeout: 53 * time.Second,
 		Buffers: 54 << 20, Ping: 55 * time.Second, Pong: 56 * time.Second,
 		Software: "ws-fpm/" + version, Logger: log,
 		Routes: []gateway.Route{{

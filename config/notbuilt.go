@@ -14,7 +14,6 @@ type absent struct {
 // yet.
 var notBuilt = []absent{
 	{"", "listen", "systemd", "systemd sockets are not available in this version"},
-	{"", "connections_per_address", "", "not available in this version"},
 	{"listen", "address", "systemd", "systemd sockets are not available in this version"},
 	{"route", "message_rate", "", "not available in this version"},
 	{"route", "compression", "on", "want off: compression is not available in this version"},

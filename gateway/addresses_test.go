@@ -89,3 +89,34 @@ func TestAddressesForget(t *testing.T) {
 		t.Error("an open connection was forgotten")
 	}
 }
+
+// A client behind a trusted proxy is counted by its own address, and refused
+// before PHP is asked; the proxy itself and this machine are not.
+func TestPerAddressThroughHandshakes(t *testing.T) {
+	g := &Gateway{opts: Options{MaxConnections: 10, PerAddress: 2}, visitors: newAddresses(2)}
+	trust := Trust{Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
+	from := func(client string) outcome {
+		p := trust.findPeer(netip.MustParseAddrPort("127.0.0.1:4000"), "http", []string{client}, nil)
+		key, _ := trust.visitorKey(p.addr)
+		result, _ := g.enter(key)
+		return result
+	}
+	for i, want := range []outcome{accepted, accepted, refusedAddress} {
+		if got := from("198.51.100.9"); got != want {
+			t.Errorf("connection %d of one client: %s, want %s", i+1, got, want)
+		}
+	}
+	if got := from("198.51.100.10"); got != accepted {
+		t.Errorf("another client of the same proxy: %s", got)
+	}
+	for range 3 {
+		if got := from("127.0.0.1"); got != accepted {
+			t.Errorf("this machine itself: %s", got)
+		}
+	}
+	key, _ := trust.visitorKey("198.51.100.9")
+	g.leave(key)
+	if got := from("198.51.100.9"); got != accepted {
+		t.Errorf("after one has left: %s", got)
+	}
+}

@@ -34,6 +34,7 @@ const (
 	refusedHost    outcome = "host"            // 403
 	refusedByPHP   outcome = "php"             // as PHP says
 	refusedBackend outcome = "backend"         // 502, 503, 504: PHP said nothing of use
+	refusedAddress outcome = "address"         // 503
 	refusedFull    outcome = "max_connections" // 503
 	refusedDrain   outcome = "draining"        // 503
 	refusedFlood   outcome = "max_handshakes"  // closed at once
@@ -41,7 +42,7 @@ const (
 	broken         outcome = "broken"          // the client went, or writing failed
 )
 
-var outcomes = [...]outcome{accepted, refusedRequest, refusedPath, refusedSize, refusedOrigin, refusedHost, refusedByPHP, refusedBackend, refusedFull,
+var outcomes = [...]outcome{accepted, refusedRequest, refusedPath, refusedSize, refusedOrigin, refusedHost, refusedByPHP, refusedBackend, refusedAddress, refusedFull,
 	refusedDrain, refusedFlood, unread, broken}
 
 // answered is the result of an event that had a reply.

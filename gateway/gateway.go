@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -37,6 +38,8 @@ type Gateway struct {
 	heard      atomic.Int64   // of them: those whose request came, or that were one too many
 	start      sync.Once
 	late       map[*fastcgi.Client]*mailbox
+
+	visitors *addresses
 
 	mu       sync.Mutex // guards what follows
 	draining bool
@@ -83,6 +86,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	g.visitors = newAddresses(o.PerAddress)
 	g.count = newCounters(o.Metrics)
 	observe(o.Metrics, g.conns)
 	g.ctx, g.cancel = context.WithCancel(ctx)
@@ -179,8 +183,9 @@ func (g *Gateway) announce() {
 	}
 }
 
-// enter admits one more session, or says why not.
-func (g *Gateway) enter() (outcome, bool) {
+// enter admits one more session of that visitor, who is not counted if the
+// prefix is zero, or says why not.
+func (g *Gateway) enter(visitor netip.Prefix) (outcome, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
@@ -188,15 +193,20 @@ func (g *Gateway) enter() (outcome, bool) {
 		return refusedDrain, false
 	case g.open >= g.opts.MaxConnections:
 		return refusedFull, false
+	case visitor.IsValid() && !g.visitors.enter(visitor, time.Now()):
+		return refusedAddress, false
 	}
 	g.open++
 	return accepted, true
 }
 
-// leave takes note that a session has come to its end.
-func (g *Gateway) leave() {
+// leave takes note that a session of that visitor has come to its end.
+func (g *Gateway) leave(visitor netip.Prefix) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if visitor.IsValid() {
+		g.visitors.leave(visitor)
+	}
 	g.open--
 	if g.draining && g.open == 0 {
 		close(g.empty)

@@ -130,12 +130,13 @@ func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 		http.Error(w, "request not fit for CGI", http.StatusBadRequest)
 		return refusedRequest
 	}
-	if result, ok := g.enter(); !ok {
+	visitor, _ := g.opts.Trust.visitorKey(req.peer.addr)
+	if result, ok := g.enter(visitor); !ok {
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, "no more connections at the moment", http.StatusServiceUnavailable)
 		return result
 	}
-	s := &session{gateway: g, route: route, id: randomID(), since: time.Now()}
+	s := &session{gateway: g, route: route, id: randomID(), since: time.Now(), visitor: visitor}
 	s.identify(params, "")
 	return s.admit(w, r, req, offer)
 }
@@ -205,7 +206,7 @@ func (s *session) turnAway(owed bool) {
 	if owed {
 		s.owe(websocket.Closing{Code: websocket.StatusAbnormal})
 	}
-	s.gateway.leave()
+	s.gateway.leave(s.visitor)
 }
 
 // checkSize refuses a request that is larger than a handshake has to be.

@@ -26,6 +26,11 @@ type Options struct {
 	// answered 503. Zero means 50,000.
 	MaxConnections int
 
+	// PerAddress bounds the connections of one client address, of IPv6 one
+	// /64, where that is known: never those of this machine or of a trusted
+	// proxy. One more is answered 503. Zero means 200.
+	PerAddress int
+
 	// MaxHandshakes bounds the connections that are not upgraded yet. One
 	// more is closed as soon as it is accepted. Zero means 1,024.
 	MaxHandshakes int
@@ -119,12 +124,13 @@ const (
 
 func (o Options) withDefaults() (Options, error) {
 	o.MaxConnections = cmp.Or(o.MaxConnections, 50000)
+	o.PerAddress = cmp.Or(o.PerAddress, 200)
 	o.MaxHandshakes = cmp.Or(o.MaxHandshakes, 1024)
 	o.HandshakeTimeout = cmp.Or(o.HandshakeTimeout, 10*time.Second)
 	o.Software = cmp.Or(o.Software, "ws-fpm")
-	if o.MaxConnections < 0 || o.MaxHandshakes < 0 || o.HandshakeTimeout < 0 {
-		return o, fmt.Errorf("gateway: a negative option: MaxConnections %d, MaxHandshakes %d, HandshakeTimeout %v",
-			o.MaxConnections, o.MaxHandshakes, o.HandshakeTimeout)
+	if o.MaxConnections < 0 || o.PerAddress < 0 || o.MaxHandshakes < 0 || o.HandshakeTimeout < 0 {
+		return o, fmt.Errorf("gateway: a negative option: MaxConnections %d, PerAddress %d, MaxHandshakes %d, HandshakeTimeout %v",
+			o.MaxConnections, o.PerAddress, o.MaxHandshakes, o.HandshakeTimeout)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ type session struct {
 	conn    *websocket.Conn
 	id      string         // WS_CONNECTION_ID
 	since   time.Time      // WS_CONNECTED_AT
+	visitor netip.Prefix   // whose connections are counted together; zero: nobody's
 	params  fastcgi.Params // what every event of the connection repeats
 
 	// Of whoever handles the session's events, one after the other.
@@ -156,7 +158,7 @@ func (s *session) Ended(how websocket.Closing) {
 // has ended.
 func (s *session) finish() {
 	s.owe(s.how)
-	s.gateway.leave()
+	s.gateway.leave(s.visitor)
 }
 
 // owe lets PHP know, when there is time, that a connection it knew has gone.
