@@ -222,8 +222,8 @@ func TestGatewayStoppedReader(t *testing.T) {
 	c.text(itoa(30 << 20))
 	begun := time.Now()
 	for g.metrics()[`ws_fpm_cut_total{cause="write_timeout"}`] == 0 {
-		if time.Since(begun) > 25*time.Second {
-			t.Fatal("it is still there after 25s")
+		if time.Since(begun) > 45*time.Second { // a kernel may take some bytes late, and the 10 s begin anew
+			t.Fatal("it is still there after 45s")
 		}
 		pause(200 * time.Millisecond)
 	}

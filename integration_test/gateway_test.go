@@ -33,13 +33,19 @@ func startGateway(t testing.TB, conf string) *gateway {
 		if !g.ended() {
 			g.stop()
 		}
-		for _, bad := range []string{"panic while", "panic: ", "DATA RACE", "BUG:", "goroutine "} {
-			if n := g.logged(0, bad); n > 0 {
-				t.Errorf("ws-fpm logged %q %d times", bad, n)
-			}
-		}
+		g.wantCleanLog()
 	})
 	return g
+}
+
+// wantCleanLog fails the test if the program has logged a panic or a data race.
+func (g *gateway) wantCleanLog() {
+	g.t.Helper()
+	for _, bad := range []string{"panic while", "panic: ", "DATA RACE", "BUG:", "goroutine "} {
+		if n := g.logged(0, bad); n > 0 {
+			g.t.Errorf("ws-fpm logged %q %d times", bad, n)
+		}
+	}
 }
 
 // attachGateway starts the program by a command of the caller's, and waits as

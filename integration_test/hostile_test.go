@@ -34,9 +34,7 @@ func attacked(t *testing.T, global string) *gateway {
 	g := attachGateway(t, exec.Command(plainBinary(t), "serve", "-config", file), 1)
 	t.Cleanup(func() {
 		g.stop()
-		if n := g.logged(0, "panic"); n > g.logged(0, "ws_fpm_panics_total") {
-			t.Errorf("the program panicked")
-		}
+		g.wantCleanLog()
 	})
 	startCanary(t, g)
 	return g
