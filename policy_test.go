@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 // held to it from their first line.
 var pure = []string{
 	"config/address.go", "config/lexer.go", "config/suggest.go", "config/values.go",
+	"control/access.go", "control/fields.go", "control/host.go",
 	"fastcgi/head.go", "fastcgi/mux.go", "fastcgi/params.go", "fastcgi/record.go",
 	"gateway/attributes.go", "gateway/channels.go", "gateway/cookies.go", "gateway/params.go", "gateway/path.go", "gateway/peer.go", "gateway/reply.go", "gateway/stream.go",
 	"websocket/close.go", "websocket/closing.go", "websocket/decoder.go", "websocket/encode.go", "websocket/errors.go", "websocket/frame.go",
