@@ -39,7 +39,7 @@ type Client struct {
 	opts   Options
 	n      counters
 	killed chan struct{}  // closed when Close stops waiting
-	work   sync.WaitGroup // calls of Do, readers, writers
+	work   sync.WaitGroup // calls of Do, connections, their readers and writers
 
 	mu   sync.Mutex // guards what follows
 	dead bool       // killed is closed
@@ -163,6 +163,7 @@ func (c *Client) open(ctx context.Context, class Class, alone bool, entered time
 	}
 	c.pool.conns = append(c.pool.conns, cn)
 	c.mu.Unlock()
+	c.work.Add(1) // until it is gone
 	c.work.Go(cn.readLoop)
 	return cn, nil
 }

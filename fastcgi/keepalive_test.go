@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -258,6 +259,92 @@ func TestNewConnectionWithoutAByteShedsIdleOnes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A server with one worker, as php-fpm with pm = ondemand or dynamic at the
+// beginning of a burst: each connection that becomes idle has to make way for
+// the next one, at whatever moment it does.
+func TestBurstOnOneWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		worker := make(chan struct{}, 1)
+		p := &server{t: t, serve: func(_ int, s *session) {
+			worker <- struct{}{}
+			defer func() { <-worker }()
+			s.php(nil)
+		}}
+		c := p.client(Options{MaxConns: 6, KeepAlive: time.Minute})
+		began := time.Now()
+		var wg sync.WaitGroup
+		for i := range 6 {
+			wg.Go(func() {
+				if got, err := post(c, fmt.Sprint(i)); got != fmt.Sprint(i) || err != nil {
+					t.Errorf("%q, %v", got, err)
+				}
+			})
+		}
+		wg.Wait()
+		if d := time.Since(began); d > 6*nudgeAfter {
+			t.Errorf("a burst of six took %v, want 600ms at most", d)
+		}
+		closeNow(c)
+	})
+}
+
+// Idle connections stay when nobody waits any more for a reply on a new one.
+func TestNobodyWaitsAndNothingIsShed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &server{t: t, serve: func(_ int, s *session) {
+			s.php(func(_ int, c call) []byte {
+				if string(c.body) == "slow" {
+					time.Sleep(3 * time.Second)
+				}
+				return echo(c)
+			})
+		}}
+		c := p.client(Options{MaxConns: 2, Timeout: time.Second, KeepAlive: time.Minute})
+		if _, err := post(c, "slow"); failure(err) != "unknown, timeout" {
+			t.Error(failure(err))
+		}
+		several(t, c, 5, 150*time.Millisecond)
+		if s := c.Stats(); s.IdleShed != 0 {
+			t.Errorf("%d idle connections closed", s.IdleShed)
+		}
+		closeNow(c)
+	})
+}
+
+// slowClose is a connection whose Close takes a while after its effect.
+type slowClose struct{ net.Conn }
+
+func (c slowClose) Close() error {
+	err := c.Conn.Close()
+	time.Sleep(time.Second)
+	return err
+}
+
+// When Close has returned no connection is left, whoever was closing one.
+func TestCloseWaitsForConnectionsThatClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &server{t: t}
+		c, err := New(Options{KeepAlive: time.Second, Dial: func(ctx context.Context) (net.Conn, error) {
+			nc, err := p.dial(ctx)
+			return slowClose{nc}, err
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := post(c, "x"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(1500 * time.Millisecond) // the timer closes it after 1s
+		if err := c.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if s := c.Stats(); s.Open != 0 || s.InUse != 0 || s.Idle != 0 {
+			t.Errorf("after Close: %d open, %d in use, %d idle", s.Open, s.InUse, s.Idle)
+		}
+		time.Sleep(time.Hour)
+	})
 }
 
 // A connection without KEEP_CONN, or with a long body, is closed at

@@ -236,8 +236,10 @@ func (c *Client) endedLocked(do todo) {
 	}
 }
 
-// gone takes a closed connection out of the pool.
+// gone takes a closed connection out of the pool. It is called once for each,
+// by whoever closed it.
 func (c *Client) gone(cn *conn, do todo) {
+	defer c.work.Done()
 	c.mu.Lock()
 	c.endedLocked(do)
 	c.unlistLocked(cn)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -250,6 +251,54 @@ func TestReplyBeforeTheBodyIsRead(t *testing.T) {
 		synctest.Wait()
 		if _, open, _ := p.count(); open != 0 {
 			t.Error("the connection is still open, its request half written")
+		}
+		closeNow(c)
+	})
+}
+
+// stuckWrite is a connection whose writes hang until released, even after it
+// was closed.
+type stuckWrite struct {
+	net.Conn
+	release chan struct{}
+}
+
+func (c stuckWrite) Write([]byte) (int, error) {
+	<-c.release
+	return 0, net.ErrClosed
+}
+
+// A streamed reply is closed just after its connection broke, and before the
+// write of its request has returned: the slot is given back once.
+func TestStreamClosedOnABrokenConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := make(chan struct{})
+		p := &server{t: t, serve: func(_ int, s *session) {
+			s.Write(rec(typeStdout, 1, "Content-type: text/event-stream\r\n\r\n"))
+			<-broken
+		}}
+		release := make(chan struct{})
+		c, err := New(Options{Dial: func(ctx context.Context) (net.Conn, error) {
+			nc, err := p.dial(ctx)
+			return stuckWrite{nc, release}, err
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.Do(t.Context(), &Request{Body: make([]byte, 100)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Stream(); err != nil {
+			t.Fatal(err)
+		}
+		close(broken)
+		synctest.Wait()
+		r.Close()
+		close(release)
+		synctest.Wait()
+		if s := c.Stats(); s.Open != 0 || s.Resting != 0 || s.Streams != 0 || s.Abandoned != 0 {
+			t.Errorf("stats %+v", s)
 		}
 		closeNow(c)
 	})

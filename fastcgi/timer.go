@@ -43,7 +43,12 @@ func (cn *conn) expire() {
 	now := time.Now()
 	if !cn.nudgeAt.IsZero() && !now.Before(cn.nudgeAt) {
 		cn.nudgeAt = time.Time{}
-		cn.todo.shed = !cn.heard
+		if !cn.heard && cn.awaitedLocked() {
+			// Again and again: a connection may become idle only now, and pin
+			// the one worker that could have taken this one.
+			cn.todo.shed = true
+			cn.nudgeAt = now.Add(nudgeAfter)
+		}
 	}
 	for _, r := range cn.reqs {
 		if r != nil && cn.state != connClosed && !now.Before(r.deadline) {
@@ -52,6 +57,16 @@ func (cn *conn) expire() {
 	}
 	cn.stateEndLocked(now)
 	cn.armLocked()
+}
+
+// awaitedLocked reports whether anybody still wants a reply from cn.
+func (cn *conn) awaitedLocked() bool {
+	for _, r := range cn.reqs {
+		if r != nil && r.phase != respDropped {
+			return true
+		}
+	}
+	return false
 }
 
 // overdueLocked ends a reply that did not come in time. The caller has its
@@ -82,6 +97,9 @@ func (cn *conn) overdueLocked(r *Response, now time.Time) {
 
 // abandonLocked closes the connection before its requests have ended.
 func (cn *conn) abandonLocked(rest time.Duration) {
+	if cn.state == connClosed {
+		return // broken a moment ago, and the writer has yet to say so
+	}
 	cn.client.n.abandoned.Add(1)
 	cn.broken = errAbandoned
 	cn.closeLocked(rest)
