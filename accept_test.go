@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -202,13 +201,11 @@ func TestAcceptOfARealListenerEndsAtClose(t *testing.T) {
 // TestAcceptWithoutDescriptors has a process of its own run out of descriptors:
 // the limit is one of the process.
 func TestAcceptWithoutDescriptors(t *testing.T) {
-	if os.Getenv("WS_FPM_TEST_CHILD") == t.Name() {
+	if isChild(t) {
 		acceptWithoutDescriptors(t)
 		return
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=30s")
-	cmd.Env = append(os.Environ(), "WS_FPM_TEST_CHILD="+t.Name())
-	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS") {
+	if out, err := asChild(t, "").Output(); err != nil || !strings.Contains(string(out), "--- PASS") {
 		t.Errorf("a process with few descriptors: %v\n%s", err, out)
 	}
 }
