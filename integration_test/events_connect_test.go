@@ -291,6 +291,7 @@ func TestEventsConnectQueue(t *testing.T) {
 	f := startFPM(t, fpmOptions{})
 	g := startGateway(t, f.eventsConfig("", "max_conns = 1\nqueue = 1\nqueue_timeout = 400ms", ""))
 	c := dial(t, g.at("/ws"))
+	eventually(t, 5*time.Second, "the queue is empty", func() bool { return f.endedEvents("start", "") == 1 })
 	c.order(t, "sleep 900", "body done")
 	eventually(t, 5*time.Second, "PHP is at work", func() bool { return len(f.begun("message", "")) == 1 })
 	answers := make(chan string, 2)
