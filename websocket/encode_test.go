@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestAppendMessage(t *testing.T) {
@@ -100,6 +102,50 @@ func TestNextFrame(t *testing.T) {
 		}
 		start = end
 	}
+}
+
+// FuzzMessage: what is sent is the message, in as many frames as it takes and
+// in nothing else, to a reader that goes by the specification's letter.
+//
+// A mutant it kills: appendMessage whose second frame still has the message's
+// opcode.
+func FuzzMessage(f *testing.F) {
+	f.Add([]byte(""), uint16(1), true)
+	f.Add([]byte("Hello"), uint16(3), true)
+	f.Add([]byte("abcdef"), uint16(3), false)
+	f.Add(make([]byte, 126), uint16(125), false)
+	f.Add(make([]byte, 65536), uint16(65535), false)
+	f.Fuzz(func(t *testing.T, payload []byte, fragment uint16, text bool) {
+		op, size := Binary, int(fragment)+1
+		if text && utf8.Valid(payload) {
+			op = Text
+		}
+		b := appendMessage(nil, op, payload, size)
+		var masked []byte // as a client would have to send it
+		frames := 0
+		for rest := b; len(rest) > 0; frames++ {
+			n := nextFrame(rest)
+			if n == 0 {
+				t.Fatalf("%x is not a whole frame", rest)
+			}
+			h, head, err := parseHeader(rest)
+			if err != nil || h.masked || int(h.length) > size || h.fin != (n == len(rest)) {
+				t.Fatalf("frame %d of %x: %+v, %v", frames, b, h, err)
+			}
+			masked = append(masked, rest[0], rest[1]|0x80)
+			masked = append(masked, rest[2:head]...)
+			masked = append(masked, 0, 0, 0, 0)
+			masked = append(masked, rest[head:n]...)
+			rest = rest[n:]
+		}
+		if want := max(1, (len(payload)+size-1)/size); frames != want {
+			t.Errorf("%d bytes in frames of %d: %d frames, want %d", len(payload), size, frames, want)
+		}
+		want := []string{fmt.Sprintf("%v %q", op, payload)}
+		if got := referee(masked, 1<<40); !slices.Equal(got.events, want) || got.fail != 0 {
+			t.Errorf("read as %q, code %d; want %q", got.events, got.fail, want)
+		}
+	})
 }
 
 func BenchmarkAppendMessage(b *testing.B) {
