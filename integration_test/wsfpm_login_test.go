@@ -87,7 +87,7 @@ func TestLoginExample(t *testing.T) {
 
 	stranger := startBrowser(t)
 	stranger.navigate(site.URL + "/login.php")
-	stranger.waitFor("state.textContent.startsWith('closed')")
+	stranger.waitFor("document.querySelector('#state')?.textContent.startsWith('closed')")
 	if got := stranger.text("#state"); got != "closed: 4401 sign in first" {
 		t.Errorf("without a session the page shows %q", got)
 	}
@@ -98,7 +98,7 @@ func TestLoginExample(t *testing.T) {
 	member.click("[name=name]")
 	member.typeText("Ada <b>")
 	member.press("Enter", 0)
-	member.waitFor("state.textContent === 'connected' && document.querySelectorAll('#log li').length === 1")
+	member.waitFor("document.querySelector('#state')?.textContent === 'connected' && document.querySelectorAll('#log li').length === 1")
 	member.click("#text")
 	for i := range 10 {
 		member.typeText("message " + itoa(i))
@@ -123,7 +123,7 @@ func TestLoginExample(t *testing.T) {
 	member.click("#text")
 	member.typeText("still there?")
 	member.press("Enter", 0)
-	member.waitFor("state.textContent.startsWith('closed')")
+	member.waitFor("document.querySelector('#state')?.textContent.startsWith('closed')")
 	if got := member.text("#state"); got != "closed: 4401 signed out" {
 		t.Errorf("after signing out the page shows %q", got)
 	}
