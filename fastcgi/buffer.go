@@ -15,7 +15,11 @@ var (
 func takeBuf() *[]byte { return plainBufs.Get().(*[]byte) }
 
 func putBuf(b *[]byte) {
-	if b == nil || cap(*b) > maxPooled {
+	if b == nil {
+		return
+	}
+	poison(*b)
+	if cap(*b) > maxPooled {
 		return // one large request must not pin its memory for good
 	}
 	*b = (*b)[:0]

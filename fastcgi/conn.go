@@ -187,6 +187,7 @@ func (cn *conn) readLoop() {
 			cn.readFailedLocked(err)
 		}
 		cn.unlock()
+		poison((*buf)[:n:n])
 	}
 }
 

@@ -34,6 +34,7 @@ var headers = sync.Pool{New: func() any { return new([]byte) }}
 
 // giveBody takes a buffer back.
 func giveBody(b []byte) {
+	poison(b)
 	if cap(b) < minBody || cap(b) > maxBody {
 		return
 	}

@@ -39,6 +39,8 @@ const maxScratch = 64 << 10
 func takeScratch() *scratch { return scratches.Get().(*scratch) }
 
 func giveScratch(w *scratch) {
+	poison(w.body)
+	poison(w.event.params)
 	if cap(w.body) > maxScratch {
 		w.body = nil
 	}

@@ -42,6 +42,7 @@ func (c *Conn) readable(buf []byte) {
 		err = nil
 	}
 	c.received(buf[:n], err)
+	poison(buf[:n:n])
 }
 
 // waitRead reads for as long as nobody pauses it, in a goroutine of its own.
@@ -57,6 +58,7 @@ func (c *Conn) waitRead() {
 		if !c.move(parked, reading) || !c.received(buf[:n], err) {
 			return
 		}
+		poison(buf[:n:n])
 	}
 }
 

@@ -21,6 +21,7 @@ func (c *Conn) WriteMessage(op Opcode, payload []byte) error {
 	buf := frames.Get().(*[]byte)
 	b := appendMessage((*buf)[:0], op, payload, c.fragment)
 	err := c.writeMessage(b)
+	poison(b)
 	if cap(b) <= maxPooled {
 		*buf = b[:0]
 		frames.Put(buf)
