@@ -36,9 +36,8 @@ func (s passedSocket) unnamed() bool {
 }
 
 // receiveSockets takes over the sockets that were passed to this process, which
-// are none if it was started in another way. They are closed on exec, and the
-// variables unset: no child is to think that they are for it. It can be called
-// once.
+// are none if it was started in another way. No child gets them, nor the
+// variables. To be called once, before anything is executed.
 func receiveSockets() ([]passedSocket, error) {
 	names, err := passedNames(os.Getenv, os.Getpid())
 	for _, v := range passedVariables {
@@ -79,9 +78,9 @@ func passedNames(getenv func(string) string, pid int) ([]string, error) {
 	return names, nil
 }
 
-// passedListener makes a listener of fd, which it closes in any case.
+// passedListener makes a listener of fd, which it closes in any case: the
+// listener has a copy of its own, which no child gets.
 func passedListener(fd int) (net.Listener, error) {
-	syscall.CloseOnExec(fd)
 	f := os.NewFile(uintptr(fd), "passed")
 	defer f.Close()
 	kind, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_TYPE)

@@ -137,6 +137,12 @@ func TestReceiveSocketsRefusesOthers(t *testing.T) {
 		if sockets != nil || message(err) != want {
 			t.Errorf("receiveSockets() = %v, %v; want %q", sockets, err, want)
 		}
+		open, _ := filepath.Glob("/proc/self/fd/[3-9]*")
+		for _, name := range open {
+			if to, _ := os.Readlink(name); strings.HasPrefix(to, "socket:") {
+				t.Errorf("%s is %s; want no socket to be left open", name, to)
+			}
+		}
 		return
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
