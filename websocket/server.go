@@ -71,6 +71,7 @@ func (s *Server) NewConn(nc net.Conn, h Handler, l Limits) *Conn {
 		outbox:   l.Outbox,
 		dec:      decoder{maxMessage: l.MaxMessage},
 	}
+	boundUnsent(nc)
 	c.polled = c.loop.poll != nil && c.sock.raw != nil
 	c.heard.Store(s.now())
 	c.ticket = c.loop.table.add(c)
