@@ -26,7 +26,10 @@ func boundUnsent(nc net.Conn) {
 		nc = t.NetConn()
 	}
 	sc, ok := nc.(syscall.Conn)
-	if _, tcp := nc.LocalAddr().(*net.TCPAddr); !ok || !tcp {
+	if !ok {
+		return // no socket
+	}
+	if _, tcp := nc.LocalAddr().(*net.TCPAddr); !tcp {
 		return // a Unix socket has no such buffer
 	}
 	raw, err := sc.SyscallConn()
