@@ -133,6 +133,34 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
+func TestClosingTwiceGivesOnePlaceBack(t *testing.T) {
+	l := new(listener)
+	l.open.Store(2)
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	c := &conn{Conn: ours, listener: l}
+	c.Close()
+	c.Close()
+	if n := l.open.Load(); n != 1 {
+		t.Errorf("%d places taken; want 1", n)
+	}
+}
+
+// A request that net/http refuses is counted behind a good one too.
+func TestUnreadBehindAnother(t *testing.T) {
+	f, c := on(t, "unix", nil)
+	got := c.raw(t, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nnoise\r\n\r\n")
+	if !strings.HasPrefix(got, "HTTP/1.1 200 ") || !strings.Contains(got, "HTTP/1.1 400 ") {
+		t.Errorf("answers %q; want 200 and 400", got)
+	}
+	waitFor(t, "the refusal", func() bool { return f.refused(causeUnread) == 1 })
+	if got := c.raw(t, "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+		t.Errorf("answer %q; want 200", got)
+	}
+	waitFor(t, "the end", func() bool { return f.count.open.Value() == 0 })
+	f.wantRefused(t, map[cause]int{causeUnread: 1})
+}
+
 // waitFor waits until what another goroutine does is done.
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()

@@ -142,6 +142,14 @@ func TestStrangersTakeNoPlaces(t *testing.T) {
 		if text, _ := readUntilClosed(nc); !strings.HasPrefix(text, "HTTP/1.1 200 ") {
 			t.Errorf("beside strangers: %q; want 200", text)
 		}
+		for range maxConns {
+			open = append(open, p.dial())
+		}
+		synctest.Wait()
+		if n := f.count.open.Value(); n != maxStrangers+maxConns {
+			t.Errorf("%d connections; want %d", n, maxStrangers+maxConns)
+		}
+		f.wantRefused(t, map[cause]int{causeConnections: 1})
 		for _, nc := range open[1:] {
 			nc.Close()
 		}
