@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"os/user"
@@ -15,32 +16,72 @@ import (
 	"ws-fpm/config"
 )
 
-// listenAll opens every listener, or none.
-func listenAll(ctx context.Context, listeners []config.Listener) ([]net.Listener, error) {
-	var open []net.Listener
+// listenAll opens every listener, or none. Sockets are those that systemd has
+// opened.
+func listenAll(ctx context.Context, listeners []config.Listener, sockets []passedSocket, log *slog.Logger) (open []net.Listener, err error) {
+	var names []string
 	for _, l := range listeners {
-		nl, err := listen(ctx, l)
-		if err != nil {
-			for _, o := range open {
-				o.Close()
-			}
-			return nil, err
+		if l.Network == "systemd" {
+			names = append(names, l.Address)
 		}
-		open = append(open, nl)
+	}
+	passed, rest, err := assignSockets(sockets, names)
+	if err != nil {
+		closeSockets(sockets)
+		return nil, err
+	}
+	for _, s := range rest {
+		log.Warn("systemd has passed a socket that no listener wants", "name", s.name, "address", s.Addr().String())
+		s.Close()
+	}
+	defer func() {
+		if err != nil {
+			closeSockets(sockets)
+			for _, l := range open {
+				l.Close()
+			}
+			open = nil
+		}
+	}()
+	for _, l := range listeners {
+		if l.Network != "systemd" {
+			nl, err := listen(ctx, l)
+			if err != nil {
+				return open, err
+			}
+			open = append(open, nl)
+			continue
+		}
+		for _, nl := range passed[l.Address] {
+			secured, err := secure(l, nl)
+			if err != nil {
+				return open, err
+			}
+			open = append(open, secured)
+		}
 	}
 	return open, nil
 }
 
-// listen opens l, with TLS if it has a certificate.
+// listen opens l.
 func listen(ctx context.Context, l config.Listener) (net.Listener, error) {
-	if l.TLSCert == "" {
-		return listenPlain(ctx, l)
-	}
-	cert, err := loadCertificate(l.TLSCert, l.TLSKey)
+	nl, err := listenPlain(ctx, l)
 	if err != nil {
 		return nil, err
 	}
-	nl, err := listenPlain(ctx, l)
+	secured, err := secure(l, nl)
+	if err != nil {
+		nl.Close()
+	}
+	return secured, err
+}
+
+// secure gives nl the certificate of l, if l has one.
+func secure(l config.Listener, nl net.Listener) (net.Listener, error) {
+	if l.TLSCert == "" {
+		return nl, nil
+	}
+	cert, err := loadCertificate(l.TLSCert, l.TLSKey)
 	if err != nil {
 		return nil, err
 	}

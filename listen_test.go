@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -171,7 +172,7 @@ func TestListenAllOrNone(t *testing.T) {
 		{Network: "unix", Address: first, Mode: 0o600},
 		{Network: "tcp", Address: "127.0.0.1:0"},
 		{Network: "unix", Address: second, Mode: 0o600, Group: "no-such-group-here"},
-	})
+	}, nil, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "no-such-group-here") || listeners != nil {
 		t.Errorf("listenAll: %v, %v; want an error of the group", listeners, err)
 	}

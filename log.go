@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log/slog"
 	"net"
+	"time"
 
 	"ws-fpm/config"
+	"ws-fpm/metrics"
 )
 
 func newLogger(format string, level slog.Level, w io.Writer) *slog.Logger {
@@ -16,6 +19,24 @@ func newLogger(format string, level slog.Level, w io.Writer) *slog.Logger {
 	}
 	return slog.New(slog.NewTextHandler(w, options))
 }
+
+// startLog makes the log of a server: a queue, so that no reader of the log can
+// hold up a client, behind a limit on repetition. To be closed at the end, which
+// takes at most logFlush.
+func startLog(c *config.Config, w io.Writer, r *metrics.Registry) (log *slog.Logger, end func()) {
+	format := func(w io.Writer) slog.Handler { return newLogger(c.Log, c.LogLevel, w).Handler() }
+	queue := newLogQueue(w, format)
+	limiter := newRepeatLimiter(format(queue))
+	observeLog(r, queue, limiter)
+	return slog.New(limiter), func() {
+		ctx, cancel := context.WithTimeout(context.Background(), logFlush)
+		defer cancel()
+		closeLog(ctx, queue, limiter)
+	}
+}
+
+// logFlush is how long the end waits for a slow reader of the log.
+const logFlush = 2 * time.Second
 
 // logStart says what is in force, one line per route, pool and listener.
 func logStart(log *slog.Logger, c *config.Config, maxConnections int, listeners []net.Listener) {

@@ -31,8 +31,22 @@ func serve(ctx context.Context, args []string, stderr io.Writer) error {
 		return usageError{err}
 	}
 	tuneMemory()
-	log := newLogger(c.Log, c.LogLevel, stderr)
 	registry := new(metrics.Registry)
+	log, closeLog := startLog(c, stderr, registry)
+	defer closeLog()
+	return serveConfig(ctx, c, log, registry)
+}
+
+// serveConfig serves what c says until it is told to stop.
+func serveConfig(ctx context.Context, c *config.Config, log *slog.Logger, registry *metrics.Registry) error {
+	manager, err := newNotifier()
+	if err != nil {
+		return err
+	}
+	sockets, err := receiveSockets()
+	if err != nil {
+		return err
+	}
 	observeRuntime(registry)
 	pools, err := newPools(c.Pools, registry)
 	if err != nil {
@@ -44,12 +58,16 @@ func serve(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return usageError{err}
 	}
-	listeners, err := listenAll(ctx, c.Listeners)
+	listeners, err := listenAll(ctx, c.Listeners, sockets, log)
 	if err != nil {
 		return errors.Join(err, g.Shutdown(ctx))
 	}
-	logStart(log, c, options.MaxConnections, listeners)
-	p := process{log: log, gateway: g, listeners: listeners, metrics: registry, drain: c.Drain}
+	failures := newAcceptErrors(registry)
+	for i, l := range listeners {
+		listeners[i] = patient(l, log, failures)
+	}
+	logStart(everyRecord(log), c, options.MaxConnections, listeners)
+	p := process{log: log, gateway: g, listeners: listeners, metrics: registry, drain: c.Drain, manager: manager}
 	for _, pool := range pools {
 		p.pools = append(p.pools, pool)
 	}
@@ -64,6 +82,7 @@ type process struct {
 	pools     []*fastcgi.Client
 	metrics   *metrics.Registry
 	drain     time.Duration
+	manager   *notifier
 }
 
 // run serves until a signal or the end of ctx, then lets clients go. A second
@@ -85,6 +104,9 @@ func (p *process) run(ctx context.Context) error {
 			}
 		})
 	}
+	watched, unwatch := context.WithCancel(context.Background())
+	serving.Go(func() { p.manager.watch(watched, p.log, p.alive) })
+	p.told(p.manager.ready("serving"))
 	var cause error
 	for stopping := false; !stopping; {
 		select {
@@ -99,9 +121,25 @@ func (p *process) run(ctx context.Context) error {
 			stopping = true
 		}
 	}
+	p.told(p.manager.stopping("draining", p.drain+5*time.Second))
 	err := p.shutdown(stop)
+	unwatch()
 	serving.Wait()
 	return errors.Join(cause, err)
+}
+
+// alive is what the watchdog asks: whoever holds the gateway's lock for ever
+// keeps it from answering.
+func (p *process) alive() bool {
+	p.gateway.Open()
+	return true
+}
+
+// told logs that the service manager could not be told something.
+func (p *process) told(err error) {
+	if err != nil {
+		p.log.Warn("the service manager was not told", "reason", err)
+	}
 }
 
 // shutdown drains clients, then pools. Being cut short by a second signal, or
@@ -136,6 +174,6 @@ func (p *process) shutdown(again <-chan os.Signal) error {
 
 // dumpMetrics writes all metrics to the log.
 func (p *process) dumpMetrics() {
-	w := &lineLogger{log: p.log}
+	w := &lineLogger{log: everyRecord(p.log)}
 	p.metrics.WriteText(w)
 }

@@ -13,8 +13,6 @@ type absent struct {
 // notBuilt is the one list of what the parser knows and the program cannot do
 // yet.
 var notBuilt = []absent{
-	{"", "listen", "systemd", "systemd sockets are not available in this version"},
-	{"listen", "address", "systemd", "systemd sockets are not available in this version"},
 	{"route", "message_rate", "", "not available in this version"},
 	{"route", "compression", "on", "want off: compression is not available in this version"},
 	{"control", "", "", "the control API is not available in this version"},

@@ -213,6 +213,14 @@ func (g *Gateway) leave(visitor netip.Prefix) {
 	}
 }
 
+// Open is the number of clients, those in their handshake's connect event
+// included.
+func (g *Gateway) Open() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.open
+}
+
 func (g *Gateway) isDraining() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
