@@ -61,8 +61,8 @@ type conn struct {
 	stranger bool // who is not let in, but told so
 	closed   atomic.Bool
 
-	// heard reports that the last request begun has come to us: what net/http
-	// refuses by itself does not. Only the goroutine that serves c uses it.
+	// heard reports that a request has come to us, which what net/http refuses
+	// by itself does not. Only the goroutine that serves c uses it.
 	heard bool
 }
 
@@ -104,16 +104,16 @@ func withConn(ctx context.Context, nc net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, nc)
 }
 
-// connState follows connections for Shutdown, and counts the requests that
-// net/http takes for none: malformed, with a header too long, late, or none.
+// connState follows connections for Shutdown, and counts those without a
+// request that net/http takes for one: malformed, with a header too long, late,
+// or none. (Behind a good request such a one is not counted: who could send
+// that is no stranger.)
 func (s *Server) connState(nc net.Conn, state http.ConnState) {
 	c := nc.(*conn)
 	switch state {
 	case http.StateNew:
 		s.work.Add(1)
 		s.count.open.Add(1)
-	case http.StateActive:
-		c.heard = false
 	case http.StateClosed:
 		if !c.heard {
 			s.count.refuse(causeUnread, c)
