@@ -23,8 +23,9 @@ const (
 )
 
 // newHTTPServer makes the server for handshakes: HTTP/1.1 alone, for a
-// WebSocket over HTTP/2 (RFC 8441) is another protocol, and one request a
-// connection, for whatever is not upgraded is closed.
+// WebSocket over HTTP/2 (RFC 8441) is another protocol. It has one request a
+// connection, for ServeHTTP closes whatever is not upgraded; SetKeepAlivesEnabled
+// would do that too, but take the "Upgrade" from the Connection field of a 426.
 func (g *Gateway) newHTTPServer() *http.Server {
 	s := &http.Server{
 		Handler:                      g,
@@ -36,7 +37,6 @@ func (g *Gateway) newHTTPServer() *http.Server {
 		ConnState:                    g.connState,
 	}
 	s.Protocols.SetHTTP1(true)
-	s.SetKeepAlivesEnabled(false)
 	return s
 }
 

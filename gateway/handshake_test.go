@@ -103,6 +103,20 @@ func TestHandshakeRefused(t *testing.T) {
 	}
 }
 
+// A 426 names what to upgrade to, and says in Connection that this is between
+// the two of us (RFC 9110, section 7.8). HTTP/1.0 does not know of that.
+func TestHandshakeUpgradeRequired(t *testing.T) {
+	_, _, address := open(t, nil)
+	for _, request := range []string{lines("/ws", "-Upgrade", "-Connection"), lines("/ws", "Sec-WebSocket-Version: 8")} {
+		answer, err := io.ReadAll(connect(t, address, request).in)
+		for _, want := range []string{"HTTP/1.1 426 ", "\r\nConnection: close\r\n", "\r\nConnection: Upgrade\r\n", "\r\nUpgrade: websocket\r\n"} {
+			if err != nil || !strings.Contains(string(answer), want) {
+				t.Errorf("no %q in %q, %v", want, answer, err)
+			}
+		}
+	}
+}
+
 func TestHandshakeAccepted(t *testing.T) {
 	b := newBackend(t, nil)
 	tests := []struct {

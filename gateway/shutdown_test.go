@@ -49,6 +49,22 @@ func TestShutdownOfNobody(t *testing.T) {
 	}
 }
 
+// A connection without a handshake is not waited for.
+func TestShutdownOfASilentClient(t *testing.T) {
+	g, _, address := open(t, nil)
+	silent, slow := connect(t, address, ""), connect(t, address, lines("/ws")[:20])
+	eventually(t, "both are there", func() bool { return g.handshakes.Load() == 2 })
+	began := time.Now()
+	if err := g.Shutdown(context.Background()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("took %v", took)
+	}
+	silent.wantEOF()
+	slow.wantCut()
+}
+
 // A backend that hangs, and a client that does not answer, are not waited for
 // longer than the context lasts.
 func TestShutdownCut(t *testing.T) {
