@@ -106,6 +106,8 @@ func TestAppendCloseRefusesOurOwnMistakes(t *testing.T) {
 }
 
 // FuzzClose: whatever parses is given back byte for byte.
+//
+// A mutant it kills: parseClose that takes a reason as it comes.
 func FuzzClose(f *testing.F) {
 	for _, seed := range []string{"", "\x03", "\x03\xe8", "\x03\xe8bye", "\x03\xed", "\x03\xe8\xff"} {
 		f.Add([]byte(seed))

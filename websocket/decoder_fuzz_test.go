@@ -11,14 +11,14 @@ import (
 // what a literal reading of the specification makes of them; nothing follows
 // an error, and no more is held than came.
 //
-// A mutant it kills: begin without d.text being reset, so that a character
-// goes on in the next message.
+// A mutant it kills: data that checks a text only with its last part.
 func FuzzDecoder(f *testing.F) {
 	hello := frame(last, Text, "Hello")
 	for _, seed := range []string{
 		frame(more, Text, "κ\xcf") + frame(last, opContinuation, "\x83") + hello,
 		frame(last, opPong, "\xff") + closeFrame(1000, "bye") + hello,
 		frame(last, Binary, string(make([]byte, 300))),
+		frame(more, Binary, string(make([]byte, 200))) + frame(last, opContinuation, string(make([]byte, 100))),
 	} {
 		f.Add([]byte(seed), uint16(3), uint16(4))
 	}

@@ -229,9 +229,12 @@ func TestAppendResponse(t *testing.T) {
 
 // FuzzHandshake: what is accepted has a key of 16 bytes and names of HTTP's
 // grammar, and is refused with a 4xx that closes otherwise.
+//
+// A mutant it kills: validKey that takes a key of 15 bytes.
 func FuzzHandshake(f *testing.F) {
 	f.Add([]byte(goodHandshake))
 	f.Add([]byte(edit("", "Sec-WebSocket-Protocol: a, b")))
+	f.Add([]byte(edit("Sec-WebSocket-Key", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAA")))
 	f.Add([]byte(edit("GET", "GET http://evil.example/ HTTP/1.1")))
 	f.Add([]byte(edit("Upgrade:", "Upgrade: h2c")))
 	f.Fuzz(func(t *testing.T, wire []byte) {
@@ -259,9 +262,12 @@ func FuzzHandshake(f *testing.F) {
 
 // FuzzResponse: a response, whatever it is made of, has one empty line, at its
 // end, and the fields that were asked for.
+//
+// A mutant it kills: valueByte that lets a line feed pass.
 func FuzzResponse(f *testing.F) {
 	f.Add("chat", "Set-Cookie", "a=b", "c=d")
 	f.Add("a\r\nb", "X", "\r\n\r\n", "\x00")
+	f.Add("", "X", "a\nY: b", "")
 	f.Add("", "Content-Length", "5", "")
 	f.Fuzz(func(t *testing.T, subprotocol, name, value, other string) {
 		const key = "dGhlIHNhbXBsZSBub25jZQ=="

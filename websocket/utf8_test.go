@@ -125,6 +125,8 @@ func TestTextCheckRefuses(t *testing.T) {
 }
 
 // FuzzText: a text cut anywhere is UTF-8 exactly if the whole is.
+//
+// A mutant it kills: add that forgets a character which a cut made complete.
 func FuzzText(f *testing.F) {
 	for _, test := range goodText {
 		f.Add([]byte(test.text), uint8(2), uint8(3))
