@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -17,7 +19,7 @@ func TestHeaderLimits(t *testing.T) {
 		return "GET /healthz HTTP/1.1\r\nHost: a\r\n" + fields + "Connection: close\r\n\r\n"
 	}
 	var many strings.Builder
-	for i := range maxFields - 2 {
+	for i := range 98 {
 		fmt.Fprintf(&many, "X-%d: y\r\n", i%7) // repeated ones count each
 	}
 	pad := func(size int) string { // to a header of size bytes
@@ -27,9 +29,9 @@ func TestHeaderLimits(t *testing.T) {
 		{"fields below the limit", request(many.String()), "200"},
 		{"fields at the limit", request(many.String() + "Y: y\r\n"), "200"},
 		{"fields above the limit", request(many.String() + "Y: y\r\nY: y\r\n"), "431"},
-		{"bytes below the limit", pad(maxHeaderBytes + 4<<10 - 1), "200"},
-		{"bytes at the limit", pad(maxHeaderBytes + 4<<10), "200"},
-		{"bytes above the limit", pad(maxHeaderBytes + 4<<10 + 1), "431"},
+		{"bytes below the limit", pad(16<<10 - 1), "200"},
+		{"bytes at the limit", pad(16 << 10), "200"},
+		{"bytes above the limit", pad(16<<10 + 1), "431"},
 		{"a long target", "GET /" + strings.Repeat("x", 20<<10) + " HTTP/1.1\r\nHost: a\r\n\r\n", "431"},
 	}
 	for _, test := range tests {
@@ -51,7 +53,7 @@ func TestBodyLimit(t *testing.T) {
 	for _, test := range []struct {
 		name         string
 		size, status int
-	}{{"below", maxBody - 1, 204}, {"at", maxBody, 204}, {"above", maxBody + 1, 413}, {"empty", 0, 204}} {
+	}{{"below", 1<<20 - 1, 204}, {"at", 1 << 20, 204}, {"above", 1<<20 + 1, 413}, {"empty", 0, 204}} {
 		body := strings.Repeat("x", test.size)
 		for _, chunked := range []bool{false, true} {
 			var r io.Reader = strings.NewReader(body)
@@ -104,10 +106,10 @@ func TestConnectionLimit(t *testing.T) {
 		open = append(open, nc)
 		return nc
 	}
-	for range maxConns {
+	for range 256 {
 		dial()
 	}
-	waitFor(t, "connections", func() bool { return f.count.open.Value() == maxConns })
+	waitFor(t, "connections", func() bool { return f.count.open.Value() == 256 })
 	f.wantRefused(t, nil)
 
 	nc := dial() // one too many
@@ -116,8 +118,8 @@ func TestConnectionLimit(t *testing.T) {
 		t.Errorf("one above the limit: read %d bytes, %v; want to be closed", n, err)
 	}
 	f.wantRefused(t, map[cause]int{causeConnections: 1})
-	if n := f.count.open.Value(); n != maxConns {
-		t.Errorf("%d connections; want %d", n, maxConns)
+	if n := f.count.open.Value(); n != 256 {
+		t.Errorf("%d connections; want %d", n, 256)
 	}
 
 	io.WriteString(open[0], "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n") // those that are in are served
@@ -127,7 +129,7 @@ func TestConnectionLimit(t *testing.T) {
 		t.Errorf("at the limit: %q, %v; want 200", b, err)
 	}
 	open[0].Close() // and one that goes makes room for one
-	waitFor(t, "room", func() bool { return f.count.open.Value() == maxConns-1 })
+	waitFor(t, "room", func() bool { return f.count.open.Value() == 256-1 })
 	if got := c.call(t, "GET", "/healthz", nil); got.status != http.StatusOK {
 		t.Errorf("with room again: %d", got.status)
 	}
@@ -143,6 +145,64 @@ func TestClosingTwiceGivesOnePlaceBack(t *testing.T) {
 	c.Close()
 	if n := l.open.Load(); n != 1 {
 		t.Errorf("%d places taken; want 1", n)
+	}
+}
+
+// A caller still sending its body gets the answer whole, for our end is said
+// before the connection is cut.
+func TestCloseWriteLeavesReadingOpen(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	caller, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer caller.Close()
+	nc, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &conn{Conn: nc, listener: new(listener)}
+	defer c.Close()
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	caller.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	if n, err := caller.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Errorf("the caller reads %d bytes, %v; want the end", n, err)
+	}
+	io.WriteString(caller, "x")
+	if n, err := c.Read(make([]byte, 1)); n != 1 || err != nil {
+		t.Errorf("we read %d bytes, %v; want one", n, err)
+	}
+}
+
+func TestMetricsAreWrittenForOneAtATime(t *testing.T) {
+	var now, most atomic.Int32
+	f, c := on(t, "unix", nil)
+	f.registry.GaugeFunc("g", "G.", func() float64 {
+		if n := now.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		<-time.After(5 * time.Millisecond)
+		now.Add(-1)
+		return 1
+	})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if got := c.raw(t, "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); !strings.Contains(got, "\ng 1\n") {
+				t.Errorf("answer %q; want the gauge", got)
+			}
+		})
+	}
+	wg.Wait()
+	if most.Load() != 1 {
+		t.Errorf("%d at a time; want 1", most.Load())
 	}
 }
 

@@ -188,17 +188,16 @@ func (c *client) raw(t *testing.T, wire string) string {
 	t.Helper()
 	nc, err := net.Dial(c.addr.Network(), c.addr.String())
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return ""
 	}
 	defer nc.Close()
 	nc.SetDeadline(time.Now().Add(10 * time.Second))
 	if _, err := io.WriteString(nc, wire); err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return ""
 	}
-	b, err := io.ReadAll(nc)
-	if err != nil && len(b) == 0 {
-		t.Fatal(err)
-	}
+	b, _ := io.ReadAll(nc) // an answer may end with a reset: it is judged by what it says
 	return string(b)
 }
 
