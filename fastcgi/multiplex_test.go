@@ -296,3 +296,56 @@ func TestOneRequestAtATimeUnlessTheServerMultiplexes(t *testing.T) {
 		})
 	}
 }
+
+// lateWrite is a connection whose writes return long after they have arrived.
+type lateWrite struct{ net.Conn }
+
+func (c lateWrite) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	time.Sleep(40 * time.Millisecond)
+	return n, err
+}
+
+// A server may have ended a request, and said that it multiplexes, before our
+// write of that request returns: its place is free all the same.
+func TestSharingIsLearnedBeforeTheWriteReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &server{t: t, serve: func(_ int, s *session) {
+			shared(s, 0)
+			var calls []call
+			for {
+				c, err := s.request()
+				if err != nil {
+					return
+				}
+				if calls = append(calls, c); len(calls) == sharedLimit { // all at once, or never
+					for _, c := range calls {
+						s.Write(echo(c))
+					}
+					calls = nil
+				}
+			}
+		}}
+		c, err := New(Options{MaxConns: 1, KeepAlive: 10 * time.Second, Multiplex: true, Dial: func(ctx context.Context) (net.Conn, error) {
+			nc, err := p.dial(ctx)
+			return lateWrite{nc}, err
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		several(t, c, 1, time.Second)
+		if s := c.Stats(); s.Idle != 1 || s.Open != 1 {
+			t.Fatalf("%d idle of %d; want the one", s.Idle, s.Open)
+		}
+		var wg sync.WaitGroup
+		for i := range sharedLimit {
+			wg.Go(func() {
+				if got, err := post(c, fmt.Sprint(i)); got != fmt.Sprint(i) || err != nil {
+					t.Errorf("%q, %v", got, err)
+				}
+			})
+		}
+		wg.Wait()
+		closeNow(c)
+	})
+}

@@ -136,9 +136,13 @@ func TestParsePairCutAnywhere(t *testing.T) {
 }
 
 // FuzzParams: what is decoded is what was encoded, and no pair is split.
+//
+// It kills an appendParams that fills each record to its last byte.
 func FuzzParams(f *testing.F) {
 	f.Add("WS_EVENT", "message", "HTTP_COOKIE", "a=b", uint16(3), uint16(100))
 	f.Add("WS_BIG", strings.Repeat("v", 300), "WS_BIG2", "", uint16(500), uint16(0))
+	f.Add("WS_BIG", strings.Repeat("v", 127), "WS_BIG2", "v", uint16(999), uint16(127))
+	f.Add("HTTP_COOKIE", strings.Repeat("v", 128), "SCRIPT_FILENAME", "/a\x00b", uint16(2), uint16(65500))
 	f.Fuzz(func(t *testing.T, n1, v1, n2, v2 string, repeat, pad uint16) {
 		var want []string
 		var block Params

@@ -60,6 +60,9 @@ func (cn *conn) resultLocked(ev event) {
 	if ev.shares && cn.client.opts.Multiplex && !cn.last && cn.client.mayShare() {
 		cn.mux.shared = true
 		cn.todo.shares = true
+		if cn.endedLocked() {
+			cn.settleLocked() // before others come; its write has yet to return
+		}
 	}
 	if ev.proves {
 		cn.proved = true // even if our write has yet to return
@@ -94,7 +97,7 @@ func (cn *conn) idleLocked() {
 func (cn *conn) endedLocked() bool {
 	switch cn.state {
 	case connBusy, connFlushing:
-		return cn.used && cn.mux.active == 0 && !cn.mux.shared
+		return cn.used && cn.mux.active == 0
 	}
 	return false
 }
