@@ -86,7 +86,7 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Access says who may use the API. It has no effect on ServeMetrics.
+// Access says who may use the API. Of it, ServeMetrics heeds Hosts alone.
 type Access struct {
 	// Token is what callers must show. The zero Token means: on a unix socket
 	// none is needed; on a loopback address nobody is let in.
