@@ -190,3 +190,12 @@ func TestSizeLen(t *testing.T) {
 		}
 	}
 }
+
+func TestPairsWithin(t *testing.T) {
+	p := params(t, "WS_A", "1", "WS_B", "22", "WS_C", "333") // 7, 8 and 9 bytes
+	for limit, want := range map[int]int{0: 0, 6: 0, 7: 7, 14: 7, 15: 15, 23: 15, 24: 24, 25: 24} {
+		if n, err := pairsWithin(p, limit); n != want || err != nil {
+			t.Errorf("within %d: %d, %v; want %d", limit, n, err, want)
+		}
+	}
+}
