@@ -26,8 +26,8 @@ type bubble struct {
 	r       *route
 	started time.Time
 
-	mu                  sync.Mutex // guards what follows
-	down                bool
+	mu                  sync.Mutex      // guards what follows
+	down                error           // of each dial; nil: php-fpm is there
 	deaf                bool            // takes requests and hangs up
 	hold                chan struct{}   // not nil: answers when it is closed
 	dials, refused, ran []time.Duration // when they happened
@@ -58,9 +58,9 @@ func inBubble(t *testing.T, maxConnections int, test func(*bubble)) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.dials = append(b.dials, time.Since(b.started))
-			if b.down {
+			if b.down != nil {
 				b.refused = append(b.refused, time.Since(b.started))
-				return nil, syscall.ECONNREFUSED
+				return nil, b.down
 			}
 			ours, theirs := net.Pipe()
 			if b.deaf {
@@ -224,10 +224,10 @@ func TestLateShare(t *testing.T) {
 func TestLateWhileDown(t *testing.T) {
 	for _, down := range []time.Duration{time.Second, 10 * time.Second, 10 * time.Minute} {
 		inBubble(t, 1000, func(b *bubble) {
-			b.set(func() { b.down = true })
+			b.set(func() { b.down = syscall.ECONNREFUSED })
 			b.part(200)
 			time.Sleep(down)
-			b.set(func() { b.down = false })
+			b.set(func() { b.down = nil })
 			if n := mostIn(b.list(&b.refused)); n > 20 {
 				b.t.Errorf("%d dials in a second; want 20 at most", n)
 			}
@@ -241,6 +241,37 @@ func TestLateWhileDown(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An error that no waiting mends, of which nothing below takes care, is no
+// reason to hurry either.
+func TestLateWhileForbidden(t *testing.T) {
+	inBubble(t, 1000, func(b *bubble) {
+		b.set(func() { b.down = syscall.EACCES })
+		b.part(200)
+		time.Sleep(time.Minute)
+		refused := b.list(&b.refused)
+		if n := mostIn(refused); n > lateWorkers+20 {
+			b.t.Errorf("%d dials in a second", n)
+		}
+		if n := len(refused); n > lateWorkers*(60/5+6) {
+			b.t.Errorf("%d dials in a minute", n)
+		}
+		time.AfterFunc(10*time.Second, func() { b.set(func() { b.down = nil }) })
+		ctx, cancel := context.WithTimeout(b.t.Context(), 25*time.Second)
+		defer cancel()
+		begun := time.Now()
+		if left := b.m.flush(ctx); left != 0 {
+			b.t.Errorf("flush left %d", left)
+		}
+		if took := time.Since(begun); took > 10*time.Second+hurryRetry {
+			b.t.Errorf("flush took %v, and php-fpm was back after 10s", took)
+		}
+		if n := len(b.list(&b.refused)) - len(refused); n > 2*lateWorkers*11 {
+			b.t.Errorf("%d dials in 10s of a drain", n)
+		}
+		b.want(200)
+	})
 }
 
 // An event that may have run is not sent again.
@@ -262,7 +293,7 @@ func TestLateOfUnknownOutcome(t *testing.T) {
 func TestLateLimit(t *testing.T) {
 	const limit = 50
 	inBubble(t, limit, func(b *bubble) {
-		b.set(func() { b.down = true })
+		b.set(func() { b.down = syscall.ECONNREFUSED })
 		b.part(lateWorkers)
 		synctest.Wait()
 		for i, want := range []int{0, 0, 1, 2} { // below, at, above
@@ -271,7 +302,7 @@ func TestLateLimit(t *testing.T) {
 				b.t.Errorf("step %d: %d dropped; want %d", i, n, want)
 			}
 		}
-		b.set(func() { b.down = false })
+		b.set(func() { b.down = nil })
 		time.Sleep(time.Minute)
 		b.want(lateWorkers + limit)
 	})
@@ -314,7 +345,7 @@ func TestLateFlush(t *testing.T) {
 // says exactly how many were not told of.
 func TestLateFlushWhileDown(t *testing.T) {
 	inBubble(t, 1000, func(b *bubble) {
-		b.set(func() { b.down = true })
+		b.set(func() { b.down = syscall.ECONNREFUSED })
 		b.r.late.post(lateEvent{session: &session{gateway: b.g, route: b.r}, name: eventStart})
 		b.part(40)
 		time.Sleep(time.Minute)
@@ -329,10 +360,10 @@ func TestLateFlushWhileDown(t *testing.T) {
 		}
 	})
 	inBubble(t, 1000, func(b *bubble) {
-		b.set(func() { b.down = true })
+		b.set(func() { b.down = syscall.ECONNREFUSED })
 		b.part(40)
 		time.Sleep(time.Minute)
-		time.AfterFunc(10*time.Second, func() { b.set(func() { b.down = false }) })
+		time.AfterFunc(10*time.Second, func() { b.set(func() { b.down = nil }) })
 		ctx, cancel := context.WithTimeout(b.t.Context(), 25*time.Second)
 		defer cancel()
 		begun := time.Now()
@@ -348,7 +379,7 @@ func TestLateFlushWhileDown(t *testing.T) {
 		}
 	})
 	inBubble(t, 1000, func(b *bubble) { // no time at all
-		b.set(func() { b.down = true })
+		b.set(func() { b.down = syscall.ECONNREFUSED })
 		b.part(3)
 		ctx, cancel := context.WithCancel(b.t.Context())
 		cancel()

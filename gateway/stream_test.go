@@ -49,6 +49,7 @@ var splitTests = []struct {
 	{"a colon in the data", sse, "data: a: b:c\n\n", []string{`"a: b:c"`}},
 	{"lines end with CR", sse, "data: a\r\rdata: b\r\r", []string{`"a"`, `"b"`}},
 	{"lines end with CRLF", sse, "data: a\r\n\r\ndata: b\r\n\r\n", []string{`"a"`, `"b"`}},
+	{"CRLF is one line end", sse, "data: a\r\ndata: b\r\n\r\n", []string{`"a\nb"`}},
 	{"lines end in every way", sse, "data: a\r\n\ndata: b\r\r\ndata: c\n\rdata: d\n\n", []string{`"a"`, `"b"`, `"c"`, `"d"`}},
 	{"LF CR is two line ends", sse, "data: a\n\rdata: b\n\r", []string{`"a"`, `"b"`}},
 	{"a byte order mark in front", sse, "\xef\xbb\xbfdata: a\n\n", []string{`"a"`}},
