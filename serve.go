@@ -62,12 +62,20 @@ func serveConfig(ctx context.Context, c *config.Config, log *slog.Logger, regist
 	if err != nil {
 		return errors.Join(err, g.Shutdown(ctx))
 	}
+	private, err := openControl(ctx, c.Control, g, pools, registry, log)
+	if err != nil {
+		for _, l := range listeners {
+			l.Close()
+		}
+		return errors.Join(err, g.Shutdown(ctx))
+	}
 	failures := newAcceptErrors(registry)
 	for i, l := range listeners {
 		listeners[i] = patient(l, log, failures)
 	}
 	logStart(everyRecord(log), c, options.MaxConnections, listeners)
-	p := process{log: log, gateway: g, listeners: listeners, metrics: registry, drain: c.Drain, manager: manager}
+	p := process{log: log, gateway: g, listeners: listeners, metrics: registry, drain: c.Drain,
+		manager: manager, private: private}
 	for _, pool := range pools {
 		p.pools = append(p.pools, pool)
 	}
@@ -83,6 +91,7 @@ type process struct {
 	metrics   *metrics.Registry
 	drain     time.Duration
 	manager   *notifier
+	private   *private // nil: no control API
 }
 
 // run serves until a signal or the end of ctx, then lets clients go. A second
@@ -95,7 +104,7 @@ func (p *process) run(ctx context.Context) error {
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(stop)
 
-	failed := make(chan error, len(p.listeners))
+	failed := make(chan error, len(p.listeners)+2)
 	var serving sync.WaitGroup
 	for _, l := range p.listeners {
 		serving.Go(func() {
@@ -103,6 +112,9 @@ func (p *process) run(ctx context.Context) error {
 				failed <- err
 			}
 		})
+	}
+	if p.private != nil {
+		p.private.serve(&serving, failed)
 	}
 	watched, unwatch := context.WithCancel(context.Background())
 	serving.Go(func() { p.manager.watch(watched, p.log, p.alive) })
@@ -124,6 +136,11 @@ func (p *process) run(ctx context.Context) error {
 	p.told(p.manager.stopping("draining", p.drain+5*time.Second))
 	err := p.shutdown(stop)
 	unwatch()
+	if p.private != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), privateStop)
+		defer cancel()
+		p.private.server.Shutdown(ctx)
+	}
 	serving.Wait()
 	return errors.Join(cause, err)
 }

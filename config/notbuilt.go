@@ -15,7 +15,6 @@ type absent struct {
 var notBuilt = []absent{
 	{"route", "message_rate", "", "not available in this version"},
 	{"route", "compression", "on", "want off: compression is not available in this version"},
-	{"control", "", "", "the control API is not available in this version"},
 }
 
 // lacks says what of a setting is absent.

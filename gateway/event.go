@@ -120,7 +120,9 @@ func (s *session) ask(w *scratch, m message) (r reply, word failure, stderr stri
 
 // apply does what a reply asks for besides its body and its close.
 func (s *session) apply(r reply, h fastcgi.Header) {
+	s.mu.Lock()
 	s.attributes = r.attributes
+	s.mu.Unlock()
 	if r.expire > 0 {
 		s.conn.ExpireAfter(time.Duration(r.expire) * time.Second)
 	}

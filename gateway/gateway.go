@@ -39,7 +39,8 @@ type Gateway struct {
 	start      sync.Once
 	late       map[*fastcgi.Client]*mailbox
 
-	visitors *addresses
+	visitors  *addresses
+	directory directory
 
 	mu       sync.Mutex // guards what follows
 	draining bool
@@ -87,6 +88,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, err
 	}
 	g.visitors = newAddresses(o.PerAddress)
+	g.directory.sessions = map[string]*session{}
 	g.count = newCounters(o.Metrics)
 	observe(o.Metrics, g.conns)
 	g.ctx, g.cancel = context.WithCancel(ctx)
@@ -221,7 +223,8 @@ func (g *Gateway) Open() int {
 	return g.open
 }
 
-func (g *Gateway) isDraining() bool {
+// Draining reports whether Shutdown has begun.
+func (g *Gateway) Draining() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.draining

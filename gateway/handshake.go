@@ -136,7 +136,7 @@ func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 		http.Error(w, "no more connections at the moment", http.StatusServiceUnavailable)
 		return result
 	}
-	s := &session{gateway: g, route: route, id: randomID(), since: time.Now(), visitor: visitor}
+	s := &session{gateway: g, route: route, id: randomID(), since: time.Now(), remote: req.peer.addr, visitor: visitor}
 	s.identify(params, "")
 	return s.admit(w, r, req, offer)
 }
@@ -294,9 +294,10 @@ func (s *session) upgrade(w http.ResponseWriter, key, subprotocol string, said *
 	s.conn = g.conns.NewConn(nc, s, websocket.Limits{
 		MaxMessage: s.route.MaxMessage, Fragment: s.route.Fragment, Outbox: s.route.Outbox,
 	})
+	g.directory.add(s)
 	s.greet(said)
 	s.conn.Start(early)
-	if g.isDraining() {
+	if g.Draining() {
 		s.goAway() // Shutdown may have looked before the session was there
 	}
 	return accepted

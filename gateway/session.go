@@ -23,12 +23,13 @@ type session struct {
 	conn    *websocket.Conn
 	id      string         // WS_CONNECTION_ID
 	since   time.Time      // WS_CONNECTED_AT
+	remote  string         // REMOTE_ADDR
 	visitor netip.Prefix   // whose connections are counted together; zero: nobody's
 	params  fastcgi.Params // what every event of the connection repeats
 
 	// Of whoever handles the session's events, one after the other.
-	seq        uint64 // of the last event
-	attributes attributes
+	seq        uint64     // of the last event
+	attributes attributes // others read them under mu, so they are replaced under it
 
 	mu      sync.Mutex         // guards what follows
 	serving bool               // a goroutine works on messages
@@ -142,6 +143,7 @@ func (s *session) forget() {
 // Ended takes note that the socket is gone (see websocket.Handler). Messages
 // that came before still run.
 func (s *session) Ended(how websocket.Closing) {
+	s.gateway.directory.remove(s)
 	s.gateway.count.closed(how)
 	s.gateway.log.Debug("closed", "connection", s.id, "code", how.Code, "by", how.By)
 	s.cutStream(true)
