@@ -178,22 +178,20 @@ func (r *Response) freeStreamLocked() {
 	}
 }
 
-// nextDataLocked gives the server until StreamTimeout for its next record.
+// nextDataLocked gives the server until StreamTimeout for its next record,
+// unless it is we who do not read.
 func (r *Response) nextDataLocked(now time.Time) {
 	r.deadline = now.Add(r.cn.client.opts.StreamTimeout)
-	if r.streamEnd.Before(r.deadline) {
+	if r.paused || r.streamEnd.Before(r.deadline) {
 		r.deadline = r.streamEnd
 	}
 	r.cn.armLocked()
 }
 
-// pausedLocked stops the clock for the next record while we do not read.
+// pausedLocked notes whether the reader waits for the consumer.
 func (r *Response) pausedLocked(paused bool) {
-	switch {
-	case !r.streaming:
-	case paused:
-		r.deadline = r.streamEnd
-	default:
+	r.paused = paused
+	if r.streaming {
 		r.lastData = time.Now()
 		r.nextDataLocked(r.lastData)
 	}

@@ -37,6 +37,7 @@ type Response struct {
 
 	started, deadline time.Time
 	streaming         bool
+	paused            bool // the connection is not read until more of this is
 	streamEnd         time.Time
 	lastData          time.Time
 	longestGap        time.Duration

@@ -196,11 +196,18 @@ func TestCloseOfAPlainReply(t *testing.T) {
 }
 
 func TestBackpressure(t *testing.T) {
+	t.Run("that begins while it is streamed", func(t *testing.T) { backpressure(t, false) })
+	t.Run("that began before", func(t *testing.T) { backpressure(t, true) })
+}
+
+func backpressure(t *testing.T, before bool) {
 	synctest.Test(t, func(t *testing.T) {
+		begin := make(chan struct{})
 		wrote := 0
 		p := &server{t: t, serve: func(_ int, s *session) {
 			s.request()
 			s.Write(rec(typeStdout, 1, "A: b\n\n"))
+			<-begin
 			for range 1000 {
 				if _, err := s.Write(rec(typeStdout, 1, strings.Repeat("x", 1024))); err != nil {
 					return
@@ -210,8 +217,21 @@ func TestBackpressure(t *testing.T) {
 			s.Write(endRecord(1, 0))
 		}}
 		c := p.client(Options{MaxStream: time.Hour})
-		r := stream(t, c)
-		synctest.Wait()
+		r, err := c.Do(t.Context(), &Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before {
+			close(begin)
+			synctest.Wait()
+		}
+		if err := r.Stream(); err != nil {
+			t.Fatal(err)
+		}
+		if !before {
+			close(begin)
+			synctest.Wait()
+		}
 		if wrote < maxUnread || wrote > maxUnread+readSize {
 			t.Errorf("the server wrote %d bytes that nobody read, want about %d", wrote, maxUnread)
 		}
