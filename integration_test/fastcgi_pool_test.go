@@ -168,7 +168,8 @@ func TestFastCGIStarvesNobody(t *testing.T) {
 // leaving: a pool that waits for its own idle connections would stand still.
 func TestFastCGINoDeadlock(t *testing.T) {
 	f := startFPM(t, fpmOptions{pool: []string{"pm.max_requests = 3"}})
-	c := f.fastcgiClient(t, fastcgi.Options{MaxConns: 2, KeepAlive: time.Second})
+	// Not the queue's timeout is the subject, and a busy machine is slow to fork.
+	c := f.fastcgiClient(t, fastcgi.Options{MaxConns: 2, KeepAlive: time.Second, QueueTimeout: 30 * time.Second})
 	l := &load{clients: 50, messages: scaled(500, 20000)}
 	l.run(f, c)
 	if errs := l.reconcile(t, f); len(errs) > 0 {
