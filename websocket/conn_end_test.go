@@ -45,3 +45,21 @@ func TestConnEndsWhereverTheStreamEnds(t *testing.T) {
 		})
 	}
 }
+
+// What a client says after our close frame, before it has seen it, is read and
+// not handed on.
+func TestConnHandsNothingOnAfterItsOwnClose(t *testing.T) {
+	eachMode(t, func(t *testing.T, m mode) {
+		p := open(t, m, Options{}).visit(Limits{})
+		p.onMessage = func(op Opcode, payload []byte) bool {
+			t.Errorf("handed on %v %q", op, payload)
+			return true
+		}
+		p.c.Start(nil)
+		p.c.Close(4000, "enough")
+		p.wantClose(4000, "enough")
+		p.write(clientFrame(Text, "late"), clientFrame(opPing, "late"), clientClose(4000, ""))
+		p.wantEOF()
+		p.wantEnded(Closing{4000, "enough", ByServer})
+	})
+}
