@@ -41,8 +41,9 @@ func books(t *testing.T, g *Gateway, b *backend) {
 	if in != out+dropped {
 		t.Errorf("%d messages came in; %d went to PHP, %d were dropped", in, out, dropped)
 	}
-	if ran := len(b.runs()); ran != out {
-		t.Errorf("%d messages went to PHP, which ran %d", out, ran)
+	// On a machine with too much to do, a message may wait too long for its turn.
+	if ran, not := len(b.runs()), int(b.client.Stats().NotExecuted); ran != out-not {
+		t.Errorf("%d messages went to PHP, which ran %d; %d provably did not run", out, ran, not)
 	}
 }
 
@@ -281,11 +282,11 @@ func TestSessionClosedByPHP(t *testing.T) {
 	eventually(t, "all came in", func() bool { return count(g, "ws_fpm_messages_received_total") == 4 })
 	b.release("0")
 	c.hear("0", "ok")
-	c.write(frame(text, "echo 4")) // after PHP closed: not even counted as come
+	c.write(frame(text, "echo 4")) // after PHP closed: dropped, or not even counted as come
 	c.wantClose(4001, "bye")
 	books(t, g, b)
-	if ran, dropped := b.runs(), count(g, "ws_fpm_messages_dropped_total"); len(ran) != 2 || dropped != 2 {
-		t.Errorf("PHP ran %q, %d were dropped; want two and two", ran, dropped)
+	if ran, dropped := b.runs(), count(g, "ws_fpm_messages_dropped_total"); len(ran) != 2 || dropped < 2 {
+		t.Errorf("PHP ran %q, %d were dropped; want two, and two or three", ran, dropped)
 	}
 }
 

@@ -25,6 +25,18 @@ func TestShutdown(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- g.Shutdown(context.Background()) }()
 	idle.wantClose(1001, "")
+	eventually(t, "the other is told, too", func() bool {
+		for c := range g.conns.All() {
+			s := c.Handler().(*session)
+			s.mu.Lock()
+			deaf := s.deaf
+			s.mu.Unlock()
+			if !deaf {
+				return false
+			}
+		}
+		return true
+	})
 	busy.say("echo late")
 	eventually(t, "the late message is dropped", func() bool { return count(g, "ws_fpm_messages_dropped_total") == 1 })
 	b.release("0")
@@ -202,9 +214,7 @@ func TestPanic(t *testing.T) {
 				defer g.mu.Unlock()
 				return g.open == 1
 			})
-			if n := g.handshakes.Load(); n != 0 {
-				t.Errorf("%d handshakes are left", n)
-			}
+			eventually(t, "no handshake is left", func() bool { return g.handshakes.Load() == 0 })
 		})
 	}
 }
