@@ -60,6 +60,7 @@ func TestConnHandsNothingOnAfterItsOwnClose(t *testing.T) {
 		p.wantClose(4000, "enough")
 		p.write(clientFrame(Text, "late"), clientFrame(opPing, "late"), clientClose(4000, ""))
 		p.wantEOF()
+		p.Conn.Close()
 		p.wantEnded(Closing{4000, "enough", ByServer})
 	})
 }
