@@ -18,8 +18,6 @@ type counters struct {
 	dropped    *metrics.Counter
 	pauses     *metrics.Counter
 	panics     *metrics.Counter
-
-	lateDropped *metrics.Counter
 }
 
 // An outcome is how a handshake ended.
@@ -59,14 +57,13 @@ var latencies = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5,
 
 func newCounters(r *metrics.Registry) *counters {
 	c := &counters{
-		handshakes:  map[outcome]*metrics.Counter{},
-		events:      map[string]map[failure]*metrics.Counter{},
-		closes:      map[string]*metrics.Counter{},
-		latency:     r.Histogram("ws_fpm_event_seconds", "Time from an event to the end of PHP's reply.", latencies),
-		dropped:     r.Counter("ws_fpm_messages_dropped_total", "Messages not given to PHP, for their connection was closing."),
-		pauses:      r.Counter("ws_fpm_reading_paused_total", "Times that a client was not read, for too many of its messages waited."),
-		lateDropped: r.Counter("ws_fpm_late_events_dropped_total", "Disconnect and start events dropped, for too many waited."),
-		panics:      r.Counter("ws_fpm_panics_total", "Panics while a client was served; each cost that client its connection."),
+		handshakes: map[outcome]*metrics.Counter{},
+		events:     map[string]map[failure]*metrics.Counter{},
+		closes:     map[string]*metrics.Counter{},
+		latency:    r.Histogram("ws_fpm_event_seconds", "Time from an event to the end of PHP's reply.", latencies),
+		dropped:    r.Counter("ws_fpm_messages_dropped_total", "Messages not given to PHP, for their connection was closing."),
+		pauses:     r.Counter("ws_fpm_reading_paused_total", "Times that a client was not read, for too many of its messages waited."),
+		panics:     r.Counter("ws_fpm_panics_total", "Panics while a client was served; each cost that client its connection."),
 	}
 	for _, o := range outcomes {
 		c.handshakes[o] = r.Counter("ws_fpm_handshakes_total", "Handshakes by result.", metrics.Label{Name: "result", Value: string(o)})

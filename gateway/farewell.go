@@ -51,16 +51,11 @@ func newMailbox(g *Gateway) *mailbox {
 	return m
 }
 
-// post adds an event. There is room for one of every connection; more can wait
-// only if php-fpm has been down for long.
+// post adds an event. There are no more of them than connections, for each
+// keeps the place of its own until it is delivered.
 func (m *mailbox) post(e lateEvent) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.queue) >= m.gateway.opts.MaxConnections {
-		m.gateway.count.lateDropped.Inc()
-		m.gateway.log.Warn("event dropped, for too many wait", "event", e.name, "connection", e.session.id)
-		return
-	}
 	m.queue = append(m.queue, e)
 	if m.workers == 0 {
 		m.idle = make(chan struct{})
@@ -92,7 +87,11 @@ func (m *mailbox) work() {
 		m.mu.Unlock()
 
 		m.sleep(wait, m.hurry)
-		pause, early := m.sent(e, m.attempt(e)), m.hurry
+		again := m.attempt(e)
+		pause, early := m.sent(e, again), m.hurry
+		if !again && e.name == eventDisconnect {
+			e.session.gone()
+		}
 		if m.hurrying() {
 			pause, early = min(pause, hurryRetry), nil
 		}
@@ -159,20 +158,32 @@ func (m *mailbox) hurrying() bool {
 	}
 }
 
-// flush sends what waits without regard to rate and class, and returns when
-// all is sent or ctx ends, with the number of events not delivered.
-func (m *mailbox) flush(ctx context.Context) (left int) {
+// hasten has what waits sent without regard to rate and class.
+func (m *mailbox) hasten() {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	if !m.hurrying() {
 		close(m.hurry)
 	}
 	m.queue = slices.DeleteFunc(m.queue, func(e lateEvent) bool { return e.name == eventStart })
+}
+
+// flush hastens, and returns when all is sent or ctx ends, with the number of
+// events not delivered.
+func (m *mailbox) flush(ctx context.Context) (left int) {
+	m.hasten()
+	m.mu.Lock()
 	idle := m.idle
 	m.mu.Unlock()
 	select {
 	case <-idle:
 	case <-ctx.Done():
 	}
+	return m.waiting()
+}
+
+// waiting is the number of events not delivered yet.
+func (m *mailbox) waiting() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.queue) + m.taken

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/fcgi"
+	"net/netip"
 	"slices"
 	"sync"
 	"syscall"
@@ -125,10 +126,14 @@ func (b *bubble) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // part posts disconnects of n connections.
 func (b *bubble) part(n int) {
+	b.t.Helper()
 	for range n {
+		if result, ok := b.g.enter(netip.Prefix{}); !ok {
+			b.t.Fatalf("no place: %s", result)
+		}
 		s := &session{gateway: b.g, route: b.r, id: randomID(), since: time.Now()}
 		s.identify(nil, "")
-		s.owe(websocket.Closing{Code: websocket.StatusNormal, By: websocket.ByClient})
+		s.part(websocket.Closing{Code: websocket.StatusNormal, By: websocket.ByClient}, true)
 	}
 }
 
@@ -289,22 +294,30 @@ func TestLateOfUnknownOutcome(t *testing.T) {
 	})
 }
 
-// What waits is bounded by the number of connections; the rest is counted.
+// A client that has left keeps its place until PHP knows: what waits is bounded
+// by the number of connections, nothing of it is dropped, and nobody new comes
+// in until there is room.
 func TestLateLimit(t *testing.T) {
 	const limit = 50
 	inBubble(t, limit, func(b *bubble) {
 		b.set(func() { b.down = syscall.ECONNREFUSED })
-		b.part(lateWorkers)
-		synctest.Wait()
-		for i, want := range []int{0, 0, 1, 2} { // below, at, above
-			b.part([]int{limit - 1, 1, 1, 1}[i])
-			if n := count(b.g, "ws_fpm_late_events_dropped_total"); n != want {
-				b.t.Errorf("step %d: %d dropped; want %d", i, n, want)
-			}
+		b.part(limit - 1)
+		if result, ok := b.g.enter(netip.Prefix{}); !ok {
+			b.t.Errorf("below the limit: %s", result)
+		}
+		if result, ok := b.g.enter(netip.Prefix{}); ok || result != refusedFull {
+			b.t.Errorf("at the limit: %s, %t", result, ok)
+		}
+		time.Sleep(time.Minute)
+		if n := b.g.Open(); n != limit {
+			b.t.Errorf("%d places taken while PHP knows nothing; want %d", n, limit)
 		}
 		b.set(func() { b.down = nil })
 		time.Sleep(time.Minute)
-		b.want(lateWorkers + limit)
+		b.want(limit - 1)
+		if n := b.g.Open(); n != 1 {
+			b.t.Errorf("%d places taken when PHP knows; want the one still here", n)
+		}
 	})
 }
 

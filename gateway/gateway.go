@@ -91,6 +91,13 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.directory.sessions = map[string]*session{}
 	g.count = newCounters(o.Metrics)
 	observe(o.Metrics, g.conns)
+	o.Metrics.GaugeFunc("ws_fpm_late_events_waiting", "Disconnect and start events not delivered yet.", func() float64 {
+		n := 0
+		for _, m := range g.late {
+			n += m.waiting()
+		}
+		return float64(n)
+	})
 	g.ctx, g.cancel = context.WithCancel(ctx)
 	g.http = g.newHTTPServer()
 	return g, nil
@@ -118,6 +125,9 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 		}
 	}
 	g.mu.Unlock()
+	for _, m := range g.late {
+		m.hasten()
+	}
 	// This ends listening at once. Then it waits for requests in hand, of which
 	// all that matter are counted in open.
 	var requests sync.WaitGroup
@@ -127,12 +137,14 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	}
 	defer time.AfterFunc(streamsUntil(ctx), g.cutStreams).Stop()
 	var err error
+	done := false
 	select {
 	case <-g.empty:
+		done = true
 	case <-ctx.Done():
-		g.mu.Lock()
-		err = fmt.Errorf("gateway: %d connections cut: %w", g.open, context.Cause(ctx))
-		g.mu.Unlock()
+		if n := g.conns.Stats().Open; n > 0 {
+			err = fmt.Errorf("gateway: %d connections cut: %w", n, context.Cause(ctx))
+		}
 	}
 	g.http.Close()
 	requests.Wait()
@@ -143,7 +155,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	}
 	g.cancel()
 	g.conns.Close()
-	if err == nil {
+	if done {
 		g.work.Wait() // else PHP decides when that is, and we do not wait any more
 	}
 	return err
@@ -215,8 +227,9 @@ func (g *Gateway) leave(visitor netip.Prefix) {
 	}
 }
 
-// Open is the number of clients, those in their handshake's connect event
-// included.
+// Open is the number of places that are taken: by clients, those in their
+// connect event included, and by those who left and whose disconnect event PHP
+// has not had yet.
 func (g *Gateway) Open() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()

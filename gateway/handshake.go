@@ -203,10 +203,7 @@ func (s *session) identify(params fastcgi.Params, subprotocol string) {
 
 // turnAway ends a session that was admitted and does not come about.
 func (s *session) turnAway(owed bool) {
-	if owed {
-		s.owe(websocket.Closing{Code: websocket.StatusAbnormal})
-	}
-	s.gateway.leave(s.visitor)
+	s.part(websocket.Closing{Code: websocket.StatusAbnormal}, owed && s.route.has(eventDisconnect))
 }
 
 // checkSize refuses a request that is larger than a handshake has to be.

@@ -29,6 +29,7 @@ type session struct {
 
 	// Of whoever handles the session's events, one after the other.
 	seq        uint64     // of the last event
+	inHand     int        // bytes of the message that PHP works on
 	attributes attributes // others read them under mu, so they are replaced under it
 
 	mu      sync.Mutex         // guards what follows
@@ -65,6 +66,7 @@ func (s *session) Message(op websocket.Opcode, payload []byte) (more bool) {
 		s.serving = true
 		s.mu.Unlock()
 		m := message{op, append(takeBody(len(payload)), payload...)}
+		s.hold(len(payload))
 		s.gateway.work.Go(func() { s.serve(m) })
 		return true
 	}
@@ -80,11 +82,20 @@ func (s *session) Message(op websocket.Opcode, payload []byte) (more bool) {
 	if stop != nil {
 		stop.Close()
 	}
-	s.conn.Hold(len(payload)) // not under the lock: it may find this client to be the one to go
+	s.hold(len(payload)) // not under the lock: it may find this client to be the one to go
 	if paused {
 		s.gateway.count.pauses.Inc()
 	}
 	return !paused
+}
+
+// hold charges a message of n bytes, or gives that back: from its arrival until
+// PHP has answered it. Small ones are not worth it, for there are no more of
+// them than may wait for the connections and in the queue of a pool.
+func (s *session) hold(n int) {
+	if n > minBody || n < -minBody {
+		s.conn.Hold(n)
+	}
 }
 
 func (s *session) fullLocked() bool {
@@ -133,11 +144,13 @@ func (s *session) forget() {
 	s.cutStream(true)
 	s.mu.Lock()
 	s.deaf = true
-	messages, size := len(s.queue), s.queued
+	dropped := s.queue
 	s.queue, s.queued = nil, 0
 	s.mu.Unlock()
-	s.gateway.count.dropped.Add(uint64(messages))
-	s.conn.Hold(-size)
+	s.gateway.count.dropped.Add(uint64(len(dropped)))
+	for _, m := range dropped {
+		s.hold(-len(m.body))
+	}
 }
 
 // Ended takes note that the socket is gone (see websocket.Handler). Messages
@@ -158,25 +171,32 @@ func (s *session) Ended(how websocket.Closing) {
 
 // finish is called once, when the socket is gone and the last message event
 // has ended.
-func (s *session) finish() {
-	s.owe(s.how)
-	s.gateway.leave(s.visitor)
+func (s *session) finish() { s.part(s.how, s.route.has(eventDisconnect)) }
+
+// part ends a session. If PHP is owed a disconnect the session keeps its place
+// among the connections until that is delivered: who comes and goes faster than
+// PHP can be told has to wait outside.
+func (s *session) part(how websocket.Closing, owed bool) {
+	if !owed {
+		s.gone()
+		return
+	}
+	s.seq++
+	s.route.late.post(lateEvent{s, eventDisconnect, how})
 }
 
-// owe lets PHP know, when there is time, that a connection it knew has gone.
-func (s *session) owe(how websocket.Closing) {
-	if s.route.has(eventDisconnect) {
-		s.seq++
-		s.route.late.post(lateEvent{s, eventDisconnect, how})
-	}
-}
+// gone gives the session's place to another.
+func (s *session) gone() { s.gateway.leave(s.visitor) }
 
 // serve works on m and on what has come meanwhile.
 func (s *session) serve(m message) {
 	defer s.rescue()
 	for more := true; more; {
+		s.inHand = len(m.body)
 		s.answer(m)
 		giveBody(m.body)
+		s.hold(-s.inHand)
+		s.inHand = 0
 		m, more = s.next()
 	}
 }
@@ -206,7 +226,6 @@ func (s *session) next() (m message, more bool) {
 		s.paused = false
 	}
 	s.mu.Unlock()
-	s.conn.Hold(-len(m.body))
 	if resume {
 		s.conn.Resume()
 	}
@@ -221,6 +240,7 @@ func (s *session) rescue() {
 		return
 	}
 	s.gateway.panicked(v, debug.Stack())
+	s.hold(-s.inHand)
 	s.forget()
 	s.mu.Lock()
 	s.serving = false
