@@ -202,7 +202,7 @@ func TestFastCGIProcessManagers(t *testing.T) {
 			}
 			took := time.Since(began)
 			if took > 2*time.Second {
-				t.Errorf("a burst of six took %v, want 2s at most", took)
+				t.Errorf("a burst of six took %v, want 2s at most: %+v", took, c.Stats())
 			}
 			t.Logf("a burst of six took %v", took)
 		})
