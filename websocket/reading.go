@@ -184,12 +184,23 @@ func (c *Conn) feed(b []byte) bool {
 	if c.late.Load() {
 		c.fail(&ProtocolError{StatusPolicy, "message not finished in time"})
 	}
+	var pongs []byte // owed, and not sent yet
 	for !c.failed.Load() {
 		ev, n, err := c.dec.next(b)
 		b = b[n:]
 		// A Resume so far was for an earlier pause. One that Close makes is
 		// not lost, for closeBy is set before and looked at after.
 		c.move(resumed, reading)
+		if ev.op == opPing {
+			pongs = appendControl(pongs, opPong, ev.payload)
+			continue
+		}
+		if len(pongs) > 0 {
+			// A read full of pings costs one write, and what came behind them
+			// is answered behind them.
+			c.sendPongs(pongs)
+			pongs = nil
+		}
 		if err != nil {
 			c.fail(err.(*ProtocolError))
 			break
@@ -199,6 +210,7 @@ func (c *Conn) feed(b []byte) bool {
 			c.settle()
 			return true
 		case Text, Binary:
+			c.begun.Store(0) // what follows is another message, with a time of its own
 			if c.closeBy.Load() != 0 {
 				continue // sent after our close, or before the client saw it
 			}
@@ -207,8 +219,6 @@ func (c *Conn) feed(b []byte) bool {
 			if !c.handler.Message(ev.op, ev.payload) && c.pause(b) {
 				return false
 			}
-		case opPing:
-			c.pong(ev.payload)
 		case opClose:
 			c.clientClosed(ev.payload)
 		}

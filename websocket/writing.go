@@ -98,16 +98,19 @@ func (c *Conn) clientClosed(payload []byte) {
 	c.unlock()
 }
 
-// pong answers a ping: at once, or between the frames that wait.
-func (c *Conn) pong(payload []byte) {
+// sendPongs sends one or more pongs: at once, or between the frames that wait.
+func (c *Conn) sendPongs(frames []byte) {
 	c.mu.Lock()
-	if !c.broken && c.closing.state.maySendControl(opPong) {
-		frame := appendControl(nil, opPong, payload)
-		if c.writing {
-			c.backlogLocked().pushPong(frame)
-		} else {
-			c.transmitLocked(frame, false)
+	switch {
+	case c.broken || !c.closing.state.maySendControl(opPong):
+	case c.writing:
+		for len(frames) > 0 {
+			n := nextFrame(frames)
+			c.backlogLocked().pushPong(frames[:n:n])
+			frames = frames[n:]
 		}
+	default:
+		c.transmitLocked(frames, false)
 	}
 	c.unlock()
 }
