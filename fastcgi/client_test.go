@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -176,36 +177,46 @@ func TestDataAfterEnd(t *testing.T) {
 		{"a second reply", whole(1, "", "stale")},
 		{"half a header", []byte{1, 6, 0}},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				p := &server{t: t, serve: func(_ int, s *session) {
-					s.php(func(n int, c call) []byte { return append(echo(c), resultRecord("0")...) })
-				}}
-				p.serve = func(_ int, s *session) {
-					for {
-						c, err := s.request()
-						if err != nil {
-							return
+		for _, late := range []bool{false, true} { // whether it comes before our write returns
+			t.Run(fmt.Sprintf("%s, late %t", test.name, late), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					p := &server{t: t}
+					p.serve = func(_ int, s *session) {
+						for {
+							c, err := s.request()
+							if err != nil {
+								return
+							}
+							s.Write(echo(c))
+							s.record()
+							s.Write(append(resultRecord("0"), test.tail...))
 						}
-						s.Write(echo(c))
-						s.record()
-						s.Write(append(resultRecord("0"), test.tail...))
 					}
-				}
-				c := p.client(Options{KeepAlive: time.Second})
-				for i := range 5 {
-					want := fmt.Sprint("message ", i)
-					if got, err := post(c, want); got != want || err != nil {
-						t.Errorf("%q, %v; want %q", got, err, want)
+					o := Options{KeepAlive: time.Second, Dial: func(ctx context.Context) (net.Conn, error) {
+						nc, err := p.dial(ctx)
+						if late {
+							nc = lateWrite{nc}
+						}
+						return nc, err
+					}}
+					c, err := New(o)
+					if err != nil {
+						t.Fatal(err)
 					}
-					time.Sleep(100 * time.Millisecond)
-				}
-				if dials, _, _ := p.count(); dials != 5 {
-					t.Errorf("%d connections for 5 requests", dials)
-				}
-				closeNow(c)
+					for i := range 5 {
+						want := fmt.Sprint("message ", i)
+						if got, err := post(c, want); got != want || err != nil {
+							t.Errorf("%q, %v; want %q", got, err, want)
+						}
+						time.Sleep(100 * time.Millisecond)
+					}
+					if dials, _, _ := p.count(); dials != 5 {
+						t.Errorf("%d connections for 5 requests", dials)
+					}
+					closeNow(c)
+				})
 			})
-		})
+		}
 	}
 }
 

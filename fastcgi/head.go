@@ -131,7 +131,9 @@ func (h *headReader) parse() (head, error) {
 }
 
 // parseField decodes a line as RFC 9110 section 5 defines a field. A value may
-// be empty, and may hold any byte above 0x7f, but no control character.
+// be empty. It may hold control characters but NUL and CR, since PHP lets them
+// pass: whoever acts on a value has to see it, for to overlook a header because
+// of a byte in it would let a client switch off what its words stand in.
 func parseField(line string) (f Field, ok bool) {
 	name, value, found := strings.Cut(line, ":")
 	if !found || name == "" {
@@ -143,10 +145,8 @@ func parseField(line string) (f Field, ok bool) {
 		}
 	}
 	value = strings.Trim(value, " \t")
-	for i := range len(value) {
-		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return Field{}, false
-		}
+	if strings.ContainsAny(value, "\x00\r") {
+		return Field{}, false
 	}
 	return Field{name, value}, true
 }

@@ -52,7 +52,7 @@ func TestHead(t *testing.T) {
 		{"no name", ": bar\r\nA: 1\r\n\r\n", 200, "", "A=1", 1},
 		{"a space before the colon", "X : y\r\n\r\n", 200, "", "", 1},
 		{"a continued line", "A: 1\r\n  more\r\n\r\n", 200, "", "A=1", 1},
-		{"NUL, CR and DEL in values", "A: x\x00y\r\nB: x\ry\r\nC: \x7f\r\nD: \xff\r\n\r\n", 200, "", "D=\xff", 3},
+		{"NUL and CR in values", "A: x\x00y\r\nB: x\ry\r\nC: \x7f\r\nD: \xff\r\n\r\n", 200, "", "C=\x7f|D=\xff", 2},
 		{"lengths that are FastCGI's to say", "Content-Length: 99\r\nTransfer-Encoding: chunked\r\nA: 1\r\n\r\n", 200, "", "A=1", 0},
 	} {
 		for _, n := range []int{1, 2, 7, 1 << 20} {

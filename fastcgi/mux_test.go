@@ -72,6 +72,8 @@ func TestMux(t *testing.T) {
 		{"an answer over 1 KiB", 1, 1, string(rec(typeResult, 0, strings.Repeat("x", 1025))), "|error: management record of 1025 bytes"},
 		{"a server that does not know the question", 1, 1, end(1) + string(rec(typeUnknown, 0, "\x09\x00\x00\x00\x00\x00\x00\x00")), "|end 1 status 0|not offered"},
 		{"not knowing what was not asked", 1, 0, end(1) + string(rec(typeUnknown, 0, "\x09\x00\x00\x00\x00\x00\x00\x00")), "|end 1 status 0|error: GET_VALUES_RESULT without a question"},
+		{"not knowing is an answer too", 1, 1, end(1) + string(rec(typeUnknown, 0, "\x09\x00\x00\x00\x00\x00\x00\x00")) + result("0"), "|end 1 status 0|not offered|error: GET_VALUES_RESULT without a question"},
+		{"only 1 says that it multiplexes", 1, 3, end(1) + result("2") + result("") + result("01"), "|end 1 status 0|result shares false proves false|result shares false proves false|result shares false proves true"},
 		{"not knowing, of 1 KiB", 1, 1, end(1) + string(rec(typeUnknown, 0, strings.Repeat("x", 1024))), "|end 1 status 0|not offered"},
 		{"an empty END", 1, 0, string(rec(typeEnd, 1, "")), "|error: END_REQUEST not of 8 bytes"},
 		{"END of 9 bytes", 1, 0, string(rec(typeEnd, 1, "123456789")), "|error: END_REQUEST not of 8 bytes"},

@@ -37,6 +37,7 @@ type Response struct {
 
 	started, deadline time.Time
 	streaming         bool
+	refused           bool // as a stream, so it will not be read as a plain one
 	paused            bool // the connection is not read until more of this is
 	streamEnd         time.Time
 	lastData          time.Time
@@ -136,10 +137,12 @@ func (r *Response) Stream() error {
 		return nil
 	case !cn.client.takeStream():
 		cn.client.n.streamsRefused.Add(1)
+		now := time.Now()
+		r.refused, r.lastData, r.longestGap = true, now, now.Sub(r.started)
 		return &Error{Outcome: Executed, Kind: KindBusy, Op: "streaming", Err: errNoStream}
 	}
 	now := time.Now()
-	r.streaming = true
+	r.streaming, r.refused = true, false
 	r.streamEnd = now.Add(cn.client.opts.MaxStream)
 	r.lastData = now
 	r.nextDataLocked(now)
@@ -163,7 +166,7 @@ func (r *Response) Close() error {
 		return nil
 	}
 	cn.client.n.givenUp.Add(1)
-	streamed := r.streaming
+	streamed := r.streaming || r.refused
 	r.dropLocked(errGivenUp())
 	if streamed && !cn.mux.shared {
 		// PHP notices at its next write, and nobody tells us when that was.

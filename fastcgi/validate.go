@@ -75,6 +75,13 @@ func (cn *conn) resultLocked(ev event) {
 // validatedLocked makes the connection idle, unless the server may be one that
 // closes behind the answer.
 func (cn *conn) validatedLocked() {
+	if cn.mux.midRecord() {
+		// More came before our write returned. Its rest would be taken for a
+		// part of the next reply.
+		cn.client.n.protocolErrors.Add(1)
+		cn.breakLocked(&protocolError{errIdleData})
+		return
+	}
 	if cn.mux.shared || cn.client.answered() {
 		cn.idleLocked()
 		return
