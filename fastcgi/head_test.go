@@ -121,7 +121,7 @@ func TestHeaderLookup(t *testing.T) {
 // FuzzHead: how the bytes are cut never changes what they mean, and no field
 // holds a byte that could end a header line.
 //
-// It kills a parseField that lets control characters pass.
+// It kills a parseField that lets NUL and CR pass.
 func FuzzHead(f *testing.F) {
 	f.Add("Status: 404 Not Found\r\nX-Foo\r\n: bar\r\nX-Empty:\r\n\r\nbody", uint16(3))
 	f.Add("Location: /x\n\n", uint16(1))

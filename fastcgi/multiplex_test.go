@@ -312,6 +312,9 @@ func TestSharingIsLearnedBeforeTheWriteReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &server{t: t, serve: func(_ int, s *session) {
 			shared(s, 0)
+			if second, err := s.request(); err == nil {
+				s.Write(echo(second))
+			}
 			var calls []call
 			for {
 				c, err := s.request()
@@ -333,7 +336,8 @@ func TestSharingIsLearnedBeforeTheWriteReturns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		several(t, c, 1, time.Second)
+		several(t, c, 2, 0) // the second before the write of the first returns
+		time.Sleep(time.Second)
 		if s := c.Stats(); s.Idle != 1 || s.Open != 1 {
 			t.Fatalf("%d idle of %d; want the one", s.Idle, s.Open)
 		}
