@@ -29,6 +29,10 @@ func check(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return usageError{err}
 	}
+	if *route != "" && flags.NArg() == 0 {
+		fmt.Fprintln(stderr, "ws-fpm check: EVENT is missing: connect, message, disconnect or start")
+		return errUsage
+	}
 	if *route != "" {
 		return call(ctx, c, *route, flags.Arg(0), flags.Arg(1), stdout)
 	}
@@ -84,6 +88,9 @@ func call(ctx context.Context, c *config.Config, route, event, body string, stdo
 		}
 		for _, effect := range r.Effects {
 			fmt.Fprintf(stdout, "=> %s\n", effect)
+		}
+		if err == nil && r.Failed {
+			return fmt.Errorf("event %s of route %s has failed", event, route)
 		}
 	}
 	return err

@@ -15,7 +15,6 @@ import (
 
 	"ws-fpm/config"
 	"ws-fpm/control"
-	"ws-fpm/fastcgi"
 	"ws-fpm/gateway"
 	"ws-fpm/metrics"
 	"ws-fpm/websocket"
@@ -29,7 +28,7 @@ type private struct {
 }
 
 // openControl opens what [control] asks for; nil if c has no such section.
-func openControl(ctx context.Context, c *config.Control, g *gateway.Gateway, pools map[string]*fastcgi.Client,
+func openControl(ctx context.Context, c *config.Control, g *gateway.Gateway, pools []config.Pool,
 	registry *metrics.Registry, log *slog.Logger) (*private, error) {
 	if c == nil {
 		return nil, nil
@@ -41,7 +40,7 @@ func openControl(ctx context.Context, c *config.Control, g *gateway.Gateway, poo
 	p := &private{}
 	p.server, err = control.New(control.Options{
 		Connections: connections{g},
-		Ready:       func() error { return ready(g, pools) },
+		Ready:       func() error { return ready(ctx, g, pools) },
 		Metrics:     registry,
 		Access:      access,
 		Logger:      log,
@@ -135,15 +134,17 @@ func lookupID(name string, lookup func(string) (string, error)) (uint32, error) 
 	return uint32(id), err
 }
 
-// ready gives the reason why this process should get no clients.
-func ready(g *gateway.Gateway, pools map[string]*fastcgi.Client) error {
+// ready gives the reason why this process should get no clients. It looks for
+// itself whether php-fpm is there: who sends no clients to a process that is
+// not ready would never learn of its recovery from them.
+func ready(ctx context.Context, g *gateway.Gateway, pools []config.Pool) error {
 	if g.Draining() {
 		return errors.New("shutting down")
 	}
 	var down []string
-	for name, pool := range pools {
-		if err := pool.Down(); err != nil {
-			down = append(down, fmt.Sprintf("pool %s: %v", name, err))
+	for _, p := range pools {
+		if err := reach(ctx, p); err != nil {
+			down = append(down, fmt.Sprintf("pool %s: %v", p.Name, err))
 		}
 	}
 	if len(down) > 0 {

@@ -61,19 +61,9 @@ func parseNotifier(getenv func(string) string, pid int) (*notifier, error) {
 	return n, nil
 }
 
-// ready says that we serve, for the first time or again after reloading.
+// ready says that we serve.
 func (n *notifier) ready(status string) error {
 	return n.send("READY=1", statusField(status))
-}
-
-// reloading says that we take over a new configuration. Ready must follow, if it
-// was a bad one too.
-func (n *notifier) reloading() error {
-	fields := []string{"RELOADING=1", statusField("reloading")}
-	if now := monotonicMicros(); now > 0 {
-		fields = append(fields, "MONOTONIC_USEC="+strconv.FormatInt(now, 10))
-	}
-	return n.send(fields...)
 }
 
 // stopping says that we end, and that it may take as long as within, even if the

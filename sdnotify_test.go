@@ -136,52 +136,10 @@ func TestNotifications(t *testing.T) {
 	}
 }
 
-func TestNotifyReloading(t *testing.T) {
-	address := filepath.Join(t.TempDir(), "notify")
-	c := manager(t, address)
-	before := uptime(t)
-	if err := (&notifier{socket: address}).reloading(); err != nil {
-		t.Fatal(err)
-	}
-	got := strings.Join(received(t, c), "|")
-	const fields = "RELOADING=1\nSTATUS=reloading"
-	if before == 0 {
-		if got != fields {
-			t.Errorf("received %q; want %q", got, fields)
-		}
-		return
-	}
-	text, found := strings.CutPrefix(got, fields+"\nMONOTONIC_USEC=")
-	us, err := strconv.ParseInt(text, 10, 64)
-	if !found || err != nil {
-		t.Fatalf("received %q; want MONOTONIC_USEC at its end", got)
-	}
-	if at := time.Duration(us) * time.Microsecond; at < before || at > uptime(t)+time.Second {
-		t.Errorf("MONOTONIC_USEC is %v, and the uptime was %v before; want it to be as much, and at most a second more", at, before)
-	}
-}
-
-// uptime is the time since this Linux started; zero on another system.
-func uptime(t *testing.T) time.Duration {
-	b, err := os.ReadFile("/proc/uptime")
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	seconds, _, _ := strings.Cut(string(b), " ")
-	d, err := time.ParseDuration(seconds + "s")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
 func TestNotifierWithoutAManager(t *testing.T) {
 	n := new(notifier)
 	for name, err := range map[string]error{
-		"ready": n.ready("a"), "reloading": n.reloading(), "stopping": n.stopping("a", time.Second), "status": n.status("a"),
+		"ready": n.ready("a"), "stopping": n.stopping("a", time.Second), "status": n.status("a"),
 	} {
 		if err != nil {
 			t.Errorf("%s() = %v; want nil", name, err)

@@ -62,7 +62,7 @@ func serveConfig(ctx context.Context, c *config.Config, log *slog.Logger, regist
 	if err != nil {
 		return errors.Join(err, g.Shutdown(ctx))
 	}
-	private, err := openControl(ctx, c.Control, g, pools, registry, log)
+	private, err := openControl(ctx, c.Control, g, c.Pools, registry, log)
 	if err != nil {
 		for _, l := range listeners {
 			l.Close()
@@ -100,6 +100,9 @@ func (p *process) run(ctx context.Context) error {
 	dump := make(chan os.Signal, 1)
 	signal.Notify(dump, syscall.SIGUSR1)
 	defer signal.Stop(dump)
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	stop := make(chan os.Signal, 2)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(stop)
@@ -124,6 +127,8 @@ func (p *process) run(ctx context.Context) error {
 		select {
 		case <-dump:
 			p.dumpMetrics()
+		case <-hup:
+			p.log.Warn("SIGHUP changes nothing: this version reads its configuration at start only")
 		case cause = <-failed:
 			stopping = true
 		case s := <-stop:

@@ -41,11 +41,12 @@ func newPools(pools []config.Pool, r *metrics.Registry) (map[string]*fastcgi.Cli
 
 // gatewayOptions gives the gateway what the configuration says.
 func gatewayOptions(c *config.Config, pools map[string]*fastcgi.Client, log *slog.Logger) gateway.Options {
+	clients, handshakes := descriptorsFor(descriptorLimit(), c.MaxHandshakes, c.Pools)
 	o := gateway.Options{
 		Trust:            gateway.Trust{Prefixes: c.TrustedProxies, Unix: c.TrustUnix},
-		MaxConnections:   min(c.MaxConnections, descriptorsForClients()),
+		MaxConnections:   min(c.MaxConnections, clients),
 		PerAddress:       c.ConnectionsPerAddress,
-		MaxHandshakes:    c.MaxHandshakes,
+		MaxHandshakes:    handshakes,
 		HandshakeTimeout: c.HandshakeTimeout,
 		Ping:             c.Ping,
 		Pong:             c.Pong,
@@ -74,18 +75,28 @@ func gatewayOptions(c *config.Config, pools map[string]*fastcgi.Client, log *slo
 	return o
 }
 
-// reserve is how many descriptors are kept from clients: for php-fpm, the log,
-// handshakes that are being refused.
-const reserve = 512
+// reserve is how many descriptors are kept for what is not counted: the log,
+// listeners, the control API, connections that are being refused.
+const reserve = 64
 
-// descriptorsForClients is how many connections the descriptor limit allows.
-func descriptorsForClients() int {
+// descriptorsFor divides n descriptors: at most a quarter of them to clients in
+// their handshake, so many to php-fpm as all pools may use, and the rest to
+// clients.
+func descriptorsFor(n, maxHandshakes int, pools []config.Pool) (clients, handshakes int) {
+	handshakes = max(1, min(maxHandshakes, n/4))
+	for _, p := range pools {
+		n -= p.MaxConns
+	}
+	return max(1, n-handshakes-reserve), handshakes
+}
+
+// descriptorLimit is the limit of the process, to which Go has raised it.
+func descriptorLimit() int {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
 		return 1 << 30
 	}
-	n := int(min(limit.Cur, 1<<30))
-	return max(n-reserve, n/2)
+	return int(min(limit.Cur, 1<<30))
 }
 
 // observePools registers what the pools count.
@@ -130,6 +141,7 @@ func observePools(r *metrics.Registry, pools map[string]*fastcgi.Client) {
 			emit(float64(s.Retries), "event", "retry")
 			emit(float64(s.ProtocolErrors), "event", "protocol_error")
 			emit(float64(s.BadReplies), "event", "bad_reply")
+			emit(float64(s.HeadLinesSkipped), "event", "malformed_header")
 			emit(float64(s.QueueFull), "event", "queue_full")
 			emit(float64(s.QueueTimeout), "event", "queue_timeout")
 		})

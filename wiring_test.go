@@ -85,19 +85,34 @@ waiting = 6
 	}
 }
 
-// More clients than the descriptor limit allows are not promised.
-func TestDescriptorsForClients(t *testing.T) {
-	n := descriptorsForClients()
-	if n < 1 {
-		t.Fatalf("no descriptors for clients: %d", n)
+// Clients, handshakes and php-fpm together fit the descriptor limit, and
+// php-fpm's part is nobody else's.
+func TestDescriptorsFor(t *testing.T) {
+	pools := []config.Pool{{MaxConns: 4}, {MaxConns: 16}}
+	for _, test := range []struct {
+		name                   string
+		limit, maxHandshakes   int
+		clients, wantHandshake int
+	}{
+		{"the shipped unit", 131072, 1024, 131072 - 1024 - 20 - reserve, 1024},
+		{"a shell's limit", 1024, 1024, 1024 - 256 - 20 - reserve, 256},
+		{"few handshakes wanted", 1024, 10, 1024 - 10 - 20 - reserve, 10},
+		{"next to nothing", 64, 1024, 1, 16},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			clients, handshakes := descriptorsFor(test.limit, test.maxHandshakes, pools)
+			if clients != test.clients || handshakes != test.wantHandshake {
+				t.Errorf("%d clients and %d handshakes; want %d and %d", clients, handshakes, test.clients, test.wantHandshake)
+			}
+		})
 	}
-	c := &config.Config{MaxConnections: 1 << 30}
-	if got := gatewayOptions(c, nil, nil).MaxConnections; got != n {
-		t.Errorf("MaxConnections is %d; want the limit's %d", got, n)
+	c := &config.Config{MaxConnections: 1 << 30, MaxHandshakes: 1}
+	if got, limit := gatewayOptions(c, nil, nil).MaxConnections, descriptorLimit(); got >= limit {
+		t.Errorf("%d clients with a limit of %d descriptors", got, limit)
 	}
-	c.MaxConnections = n - 1
-	if got := gatewayOptions(c, nil, nil).MaxConnections; got != n-1 {
-		t.Errorf("MaxConnections is %d; want what is configured, %d", got, n-1)
+	c.MaxConnections = 1
+	if got := gatewayOptions(c, nil, nil).MaxConnections; got != 1 {
+		t.Errorf("MaxConnections is %d; want what is configured, 1", got)
 	}
 }
 

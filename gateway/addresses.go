@@ -13,14 +13,20 @@ const (
 	newBurst     = 100
 )
 
+// maxHandshakeShare is the part of all handshakes in progress that one client
+// address may have: a sixteenth. Silent sockets of one client cannot keep the
+// others out.
+const maxHandshakeShare = 16
+
 // addresses bounds the connections of each client address. An entry lives as
 // long as it matters: while connections are open or have just been opened.
 type addresses struct {
 	most int // connections at one time
 
-	mu     sync.Mutex // guards what follows
-	known  map[netip.Prefix]*visitor
-	purged int // entries left by the last purge
+	mu      sync.Mutex // guards what follows
+	known   map[netip.Prefix]*visitor
+	purged  int // entries left by the last purge
+	shaking map[netip.Prefix]int
 }
 
 // A visitor is what one address does.
@@ -30,7 +36,7 @@ type visitor struct {
 }
 
 func newAddresses(most int) *addresses {
-	return &addresses{most: most, known: map[netip.Prefix]*visitor{}}
+	return &addresses{most: most, known: map[netip.Prefix]*visitor{}, shaking: map[netip.Prefix]int{}}
 }
 
 // visitorKey is what counts as one address: one of IPv4, and of IPv6 the /64
@@ -76,6 +82,24 @@ func (t *addresses) leave(key netip.Prefix) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.known[key].open--
+}
+
+// begin counts one more handshake of key, and reports whether it is one of at
+// most n. It is counted in any case, until end.
+func (t *addresses) begin(key netip.Prefix, n int) (ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.shaking[key]++
+	return t.shaking[key] <= n
+}
+
+// end takes note that a handshake of key is over.
+func (t *addresses) end(key netip.Prefix) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.shaking[key]--; t.shaking[key] == 0 {
+		delete(t.shaking, key)
+	}
 }
 
 // purge forgets addresses that do nothing any more, whenever the table has

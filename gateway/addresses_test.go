@@ -120,3 +120,23 @@ func TestPerAddressThroughHandshakes(t *testing.T) {
 		t.Errorf("after one has left: %s", got)
 	}
 }
+
+// Handshakes of one address are counted while they last, and forgotten then.
+func TestAddressesHandshakes(t *testing.T) {
+	table := newAddresses(1)
+	key := netip.MustParsePrefix("192.0.2.1/32")
+	for i, want := range []bool{true, true, false} { // below, at, above
+		if got := table.begin(key, 2); got != want {
+			t.Errorf("handshake %d: begin = %t, want %t", i+1, got, want)
+		}
+	}
+	for range 3 {
+		table.end(key)
+	}
+	if !table.begin(key, 2) {
+		t.Error("refused after all had ended")
+	}
+	if table.end(key); len(table.shaking) != 0 {
+		t.Errorf("%d addresses remembered", len(table.shaking))
+	}
+}

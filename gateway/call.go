@@ -21,6 +21,10 @@ type Report struct {
 
 	// Effects say, in their order, what the gateway would do.
 	Effects []string
+
+	// Failed says that the event counts as failed: nobody is answered, or let
+	// in, by such a reply.
+	Failed bool
 }
 
 // Call really runs an event of the route with that prefix, as if a client of
@@ -84,6 +88,7 @@ func (g *Gateway) Call(ctx context.Context, prefix, event string, body []byte) (
 func (s *session) effects(event string, r *Report) []string {
 	switch event {
 	case eventConnect:
+		r.Failed = !letsIn(r.Status, r.Header)
 		if r.Status < 200 || r.Status > 299 {
 			return []string{fmt.Sprintf("refuse the client with %d and this body", r.Status)}
 		}
@@ -93,16 +98,19 @@ func (s *session) effects(event string, r *Report) []string {
 		return append([]string{"let the client in"}, s.messageEffects(r)...)
 	case eventMessage:
 		if word, reason := readStatus(r.Status, r.Stderr != ""); word != "" {
+			r.Failed = true
 			return []string{fmt.Sprintf("%s (%s), so on_error = %s", word, reason, s.route.OnError)}
 		}
 		return s.messageEffects(r)
 	}
+	r.Failed = r.Status >= 500
 	return []string{"nothing: nobody is left to hear it"}
 }
 
 func (s *session) messageEffects(r *Report) (effects []string) {
 	p, reason := readHeader(r.Header, attributes{})
 	if reason != "" {
+		r.Failed = true
 		return []string{fmt.Sprintf("%s (%s), so on_error = %s", badReply, reason, s.route.OnError)}
 	}
 	for _, name := range unknownFields(r.Header) {

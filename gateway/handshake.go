@@ -40,18 +40,26 @@ func (g *Gateway) newHTTPServer() *http.Server {
 	return s
 }
 
-// connState counts connections that are not upgraded. One too many is closed
-// before a byte of it is read.
+// connState counts connections that are not upgraded, all together and by
+// client address. One too many is closed before a byte of it is read.
 func (g *Gateway) connState(c net.Conn, state http.ConnState) {
+	key, counted := g.socketKey(c)
 	switch state {
 	case http.StateNew:
-		if g.handshakes.Add(1) > int64(g.opts.MaxHandshakes) {
+		fits := g.handshakes.Add(1) <= int64(g.opts.MaxHandshakes)
+		if counted && !g.visitors.begin(key, max(1, g.opts.MaxHandshakes/maxHandshakeShare)) {
+			fits = false
+		}
+		if !fits {
 			g.heard.Add(1)
 			g.count.handshakes[refusedFlood].Inc()
 			c.Close()
 		}
 	case http.StateHijacked, http.StateClosed:
 		g.handshakes.Add(-1)
+		if counted {
+			g.visitors.end(key)
+		}
 		// Whatever net/http itself refuses never reaches ServeHTTP; all that
 		// is seen of it is one connection more that ends than was heard.
 		if g.heard.Add(-1) < 0 {
@@ -59,6 +67,16 @@ func (g *Gateway) connState(c net.Conn, state http.ConnState) {
 			g.count.handshakes[unread].Inc()
 		}
 	}
+}
+
+// socketKey is the visitorKey of the socket's other end: before a request is
+// read that is all that is known of a client.
+func (g *Gateway) socketKey(c net.Conn) (key netip.Prefix, counted bool) {
+	a, err := netip.ParseAddrPort(c.RemoteAddr().String())
+	if err != nil {
+		return netip.Prefix{}, false
+	}
+	return g.opts.Trust.visitorKey(a.Addr().Unmap().String())
 }
 
 // ServeHTTP answers one request: it becomes a session or is refused.
@@ -71,6 +89,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	result := g.handshake(w, r)
 	if result != "" {
 		g.count.handshakes[result].Inc()
+	}
+	if result != "" && result != accepted {
+		g.log.Info("handshake refused", "result", string(result), "path", r.URL.Path, "host", r.Host, "origin", r.Header.Get("Origin"))
 	}
 	if result != accepted && result != broken {
 		// net/http now waits for the rest of a body, and sets no limit.
@@ -122,7 +143,8 @@ func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 	}
 	req := g.readRequest(r)
 	if !websocket.OriginAllowed(r.Header.Get("Origin"), r.Host, req.knownScheme(r), route.Origins) {
-		http.Error(w, "this page's origin may not connect", http.StatusForbidden)
+		http.Error(w, "this page's origin may not connect: it is not the request's Host (behind nginx: "+
+			"proxy_set_header Host $http_host), nor in the route's origins", http.StatusForbidden)
 		return refusedOrigin
 	}
 	params, err := requestParams(req)

@@ -156,17 +156,17 @@ func (s *session) forget() {
 // Ended takes note that the socket is gone (see websocket.Handler). Messages
 // that came before still run.
 func (s *session) Ended(how websocket.Closing) {
-	s.gateway.directory.remove(s)
-	s.gateway.count.closed(how)
-	s.gateway.log.Debug("closed", "connection", s.id, "code", how.Code, "by", how.By)
 	s.cutStream(true)
 	s.mu.Lock()
 	s.ended, s.how = true, how
 	last := !s.serving
 	s.mu.Unlock()
 	if last {
-		s.finish()
+		defer s.finish() // whatever becomes of the rest
 	}
+	s.gateway.directory.remove(s)
+	s.gateway.count.closed(how)
+	s.gateway.log.Debug("closed", "connection", s.id, "code", how.Code, "by", how.By)
 }
 
 // finish is called once, when the socket is gone and the last message event

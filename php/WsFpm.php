@@ -437,6 +437,9 @@ final class Reply
         if (preg_match('/[\x00-\x08\x0a-\x1f\x7f]/', $value) !== 0) {
             throw new InvalidArgumentException("$field: a value with a control character");
         }
+        if (trim($value, " \t") !== $value) { // which a header does not keep: it would become another value
+            throw new InvalidArgumentException("$field: a value that begins or ends with white space");
+        }
         return $value;
     }
 
