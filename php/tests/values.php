@@ -51,7 +51,9 @@ $fields = [
     'accept' => function (string $v) use ($connect) { (new Reply($connect))->accept($v); },
     'type of reject' => function (string $v) use ($connect) { (new Reply($connect))->reject(403, '', $v); },
 ];
-$attacks = ['CR LF' => "a\r\nWS-Accept: yes", 'LF' => "a\nb", 'CR' => "a\rb", 'NUL' => "a\0b", 'ESC' => "a\x1bb", 'DEL' => "a\x7fb", 'LF at the end' => "a\n", 'LF alone' => "\n"];
+$attacks = ['CR LF' => "a\r\nWS-Accept: yes", 'LF' => "a\nb", 'CR' => "a\rb", 'NUL' => "a\0b", 'ESC' => "a\x1bb", 'DEL' => "a\x7fb", 'LF at the end' => "a\n", 'LF alone' => "\n",
+    // A header does not keep these: ' admin' would come back as 'admin'.
+    'a space in front' => ' a', 'a tab at the end' => "a\t"];
 foreach ($fields as $field => $use) {
     foreach ($attacks as $attack => $value) {
         refuses("$attack in $field", InvalidArgumentException::class, function () use ($use, $value) { $use($value); });
