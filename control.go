@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os/user"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -141,16 +140,17 @@ func ready(ctx context.Context, g *gateway.Gateway, pools []config.Pool) error {
 	if g.Draining() {
 		return errors.New("shutting down")
 	}
-	var down []string
-	for _, p := range pools {
-		if err := reach(ctx, p); err != nil {
-			down = append(down, fmt.Sprintf("pool %s: %v", p.Name, err))
-		}
+	failures := make([]error, len(pools))
+	var asking sync.WaitGroup
+	for i, p := range pools {
+		asking.Go(func() {
+			if err := reach(ctx, p); err != nil {
+				failures[i] = fmt.Errorf("pool %s: %w", p.Name, err)
+			}
+		})
 	}
-	if len(down) > 0 {
-		return errors.New(strings.Join(down, "; "))
-	}
-	return nil
+	asking.Wait()
+	return errors.Join(failures...)
 }
 
 // connections shows the gateway's clients to the control API.

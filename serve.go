@@ -139,7 +139,7 @@ func (p *process) run(ctx context.Context) error {
 		}
 	}
 	p.told(p.manager.stopping("draining", p.drain+5*time.Second))
-	err := p.shutdown(stop)
+	p.shutdown(stop)
 	unwatch()
 	if p.private != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), privateStop)
@@ -147,11 +147,11 @@ func (p *process) run(ctx context.Context) error {
 		p.private.server.Shutdown(ctx)
 	}
 	serving.Wait()
-	return errors.Join(cause, err)
+	return cause
 }
 
-// alive is what the watchdog asks: whoever holds the gateway's lock for ever
-// keeps it from answering.
+// alive is what the watchdog asks. It never says no: whoever holds the gateway's
+// lock for ever keeps it from saying anything, which is what counts.
 func (p *process) alive() bool {
 	p.gateway.Open()
 	return true
@@ -166,7 +166,7 @@ func (p *process) told(err error) {
 
 // shutdown drains clients, then pools. Being cut short by a second signal, or
 // by the drain time, is how a stop may end, and no failure.
-func (p *process) shutdown(again <-chan os.Signal) error {
+func (p *process) shutdown(again <-chan os.Signal) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), p.drain, errors.New("drain is over"))
 	defer cancel()
 	ctx, cut := context.WithCancelCause(ctx)
@@ -191,7 +191,6 @@ func (p *process) shutdown(again <-chan os.Signal) error {
 	close(done)
 	watching.Wait()
 	p.log.Info("stopped")
-	return nil
 }
 
 // dumpMetrics writes all metrics to the log.

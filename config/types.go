@@ -24,13 +24,15 @@ type Config struct {
 	// Drain is how long a stop waits for connections to end. Default 25s.
 	Drain time.Duration
 
-	// MaxConnections bounds the upgraded connections. Default 50000.
+	// MaxConnections bounds the clients: connected, in their connect event, and
+	// gone as long as PHP has not been told. Default 50000.
 	MaxConnections int
 
 	// MaxHandshakes bounds the connections not yet upgraded. Default 1024.
 	MaxHandshakes int
 
-	// HandshakeTimeout bounds a handshake, from accept to upgrade. Default 10s.
+	// HandshakeTimeout bounds the reading of a handshake, and again the writing
+	// of its answer. Default 10s.
 	HandshakeTimeout time.Duration
 
 	// TrustedProxies are the peers whose X-Forwarded-* headers are believed;
@@ -47,7 +49,8 @@ type Config struct {
 	// Buffers bounds the bytes in all outboxes and queues together. Default 256M.
 	Buffers int64
 
-	// Ping is the time between two pings to a client. Default 25s.
+	// Ping is how long a client may be silent before it is sent a ping.
+	// Default 25s.
 	Ping time.Duration
 
 	// Pong is how long after a ping a client may be silent. Default 10s.

@@ -58,7 +58,7 @@ type Connections interface {
 // A Connection is one WebSocket connection as the API shows it.
 type Connection struct {
 	Since         time.Time         // when it was accepted
-	Route         string            // the route's name
+	Route         string            // the route's prefix, such as /ws
 	User          string            // what PHP's WS-User said; empty if nothing
 	Attributes    map[string]string // what PHP's WS-Set-* said, by the name in WS_ATTR_<NAME>
 	Channels      []string          // that it listens to
@@ -72,7 +72,7 @@ type Options struct {
 
 	// Ready gives the reason why this process should get no traffic: what
 	// php-fpm said last, or a shutdown that has begun; nil if there is none.
-	// The text is shown to whoever asks /readyz. Required; must not block.
+	// The text is shown to whoever asks /readyz. Required; it may take as long as a connect.
 	Ready func() error
 
 	// Metrics is what /metrics shows, and where the Server counts. Nil means

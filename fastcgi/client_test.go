@@ -129,7 +129,7 @@ func TestReplies(t *testing.T) {
 		{"END with UNKNOWN_ROLE", endRecord(1, statusRole), "", "not executed, protocol"},
 		{"UNKNOWN_ROLE after output", join(out("X"), endRecord(1, statusRole)), "", "unknown, protocol"},
 		{"a management record with an id", rec(typeResult, 1, ""), "", "unknown, protocol"},
-		{"GET_VALUES_RESULT without a question", resultRecord("0"), "", "unknown, protocol"},
+		{"answer to a question that was not asked", resultRecord("0"), "", "unknown, protocol"},
 		{"EOF at once", nil, "", "unknown, closed"},
 		{"EOF at a record's border", out(head + "hi"), "", "unknown, closed"},
 		{"EOF in a record", out(head + "hi")[:20], "", "unknown, closed"},

@@ -39,7 +39,7 @@ const (
 	KindRequest Kind = iota + 1
 	// KindConnect: the application server cannot be reached.
 	KindConnect
-	// KindBusy: the queue is full, the request waited there for QueueTimeout,
+	// KindBusy: the queue is full, the server's backlog is, the request waited there for QueueTimeout,
 	// the server said it is overloaded, or no stream is free.
 	KindBusy
 	// KindTimeout: the reply did not come in time.

@@ -62,7 +62,7 @@ type event struct {
 var (
 	errEndLength  = errors.New("END_REQUEST not of 8 bytes")
 	errManagement = errors.New("management record with a request's id")
-	errUnasked    = errors.New("GET_VALUES_RESULT without a question")
+	errUnasked    = errors.New("answer to a question that was not asked")
 )
 
 // begin takes the lowest free id. It reports false if the connection carries

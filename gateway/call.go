@@ -45,7 +45,13 @@ func (g *Gateway) Call(ctx context.Context, prefix, event string, body []byte) (
 		return nil, err
 	}
 	s.identify(params, "")
-
+	switch event {
+	case eventStart:
+		s = g.startSession(s.route)
+	case eventConnect:
+	default:
+		s.seq = 1
+	}
 	w := new(scratch)
 	e := s.newEvent(w, event)
 	request := fastcgi.Request{Class: fastcgi.Message}

@@ -184,17 +184,22 @@ func (g *Gateway) announce() {
 		if !r.has(eventConnect) && !r.has(eventDisconnect) {
 			continue
 		}
-		var e environment
-		e.add("REQUEST_URI", r.Prefix)
-		e.add("QUERY_STRING", "")
-		e.add("REMOTE_ADDR", "127.0.0.1")
-		e.add("SERVER_NAME", "localhost")
-		e.add("REQUEST_SCHEME", "http")
-		if e.err != nil {
-			panic("BUG: " + e.err.Error())
-		}
-		r.late.post(lateEvent{session: &session{gateway: g, route: r, params: e.params}, name: eventStart})
+		r.late.post(lateEvent{session: g.startSession(r), name: eventStart})
 	}
+}
+
+// startSession is a session of no connection, for the start event of r.
+func (g *Gateway) startSession(r *route) *session {
+	var e environment
+	e.add("REQUEST_URI", r.Prefix)
+	e.add("QUERY_STRING", "")
+	e.add("REMOTE_ADDR", "127.0.0.1")
+	e.add("SERVER_NAME", "localhost")
+	e.add("REQUEST_SCHEME", "http")
+	if e.err != nil {
+		panic("BUG: " + e.err.Error())
+	}
+	return &session{gateway: g, route: r, params: e.params}
 }
 
 // enter admits one more session of that visitor, who is not counted if the

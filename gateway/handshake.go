@@ -163,7 +163,7 @@ func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 	return s.admit(w, r, req, offer)
 }
 
-// admit lets the admitted client of s in, if PHP does.
+// admit asks PHP, where the route wants that, and upgrades.
 func (s *session) admit(w http.ResponseWriter, r *http.Request, req *request, offer websocket.Handshake) outcome {
 	defer s.release()
 	subprotocol := choose(s.route.Subprotocols, offer.Subprotocols)

@@ -22,8 +22,9 @@ type Options struct {
 	// Trust names the proxies whose X-Forwarded-* headers are believed.
 	Trust Trust
 
-	// MaxConnections bounds the connections that are upgraded. One more is
-	// answered 503. Zero means 50,000.
+	// MaxConnections bounds the clients: connected, in their connect event, and
+	// gone as long as PHP has not had their disconnect. One more is answered
+	// 503. Zero means 50,000.
 	MaxConnections int
 
 	// PerAddress bounds the connections of one client address, of IPv6 one

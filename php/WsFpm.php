@@ -36,7 +36,7 @@ use Throwable;
  * @property-read ?int        $closeCode   of a disconnect: 1005 without a code, 1006 without a close frame
  * @property-read ?string     $closeReason of a disconnect
  * @property-read ?string     $closeBy     of a disconnect: client, server or none
- * @property-read string      $route       the route's name
+ * @property-read string      $route       the route's prefix, such as /ws
  * @property-read string      $boot        a random id of this run of ws-fpm
  */
 final class Event
@@ -313,7 +313,7 @@ final class Reply
     public static function attribute(string $name): string
     {
         if (preg_match('/\A[A-Za-z0-9_-]+\z/', $name) !== 1) {
-            throw new InvalidArgumentException('an attribute has a name of letters, digits and hyphens');
+            throw new InvalidArgumentException('an attribute has a name of letters, digits, hyphens and underscores');
         }
         return strtoupper(strtr($name, '-', '_'));
     }

@@ -16,7 +16,8 @@ type backlog struct {
 	held int // bytes of the buffers they are in
 }
 
-// An entry is some whole frames: all of a message, or one control frame.
+// An entry is some whole frames: a message or the rest of one, a control frame,
+// or the rest of several pongs.
 type entry struct {
 	b       []byte
 	held    int // bytes of the buffer that b is the rest of

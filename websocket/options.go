@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Times that are the same for every connection. They are constants, for a
-// user has no reason to change them and a reviewer has one to know them.
+// Times that are the same for every connection. They are constants, for
+// nobody has a reason to change them.
 const (
 	// messageTimeout bounds a message from its first byte to its last. A
 	// client that is slower is closed with 1008.

@@ -268,7 +268,7 @@ func (c *Conn) giveUp(code StatusCode) bool {
 		return false
 	}
 	c.mu.Lock()
-	if c.closing.state == closeSent {
+	if c.closing.state.awaitsClose() {
 		c.closing.failed(code, "") // the client's close frame would not be seen
 	}
 	c.unlock()

@@ -99,18 +99,18 @@ func (c *Conn) clientClosed(payload []byte) {
 }
 
 // sendPongs sends one or more pongs: at once, or between the frames that wait.
-func (c *Conn) sendPongs(frames []byte) {
+func (c *Conn) sendPongs(pongs []byte) {
 	c.mu.Lock()
 	switch {
 	case c.broken || !c.closing.state.maySendControl(opPong):
 	case c.writing:
-		for len(frames) > 0 {
-			n := nextFrame(frames)
-			c.backlogLocked().pushPong(frames[:n:n])
-			frames = frames[n:]
+		for len(pongs) > 0 {
+			n := nextFrame(pongs)
+			c.backlogLocked().pushPong(bytes.Clone(pongs[:n])) // not to keep them all for one
+			pongs = pongs[n:]
 		}
 	default:
-		c.transmitLocked(frames, false)
+		c.transmitLocked(pongs, false)
 	}
 	c.unlock()
 }
