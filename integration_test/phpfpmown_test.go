@@ -31,9 +31,11 @@ func TestPHPFPM(t *testing.T) {
 				}
 			}
 			serves()
-			if s := f.status(); s.Total != len(f.workers()) || len(s.Processes) != s.Total {
-				t.Errorf("status = %+v, want %d workers", s, len(f.workers()))
-			}
+			// A worker that has just been forked is not in the scoreboard yet.
+			eventually(t, 5*time.Second, "the status page shows all workers", func() bool {
+				s := f.status()
+				return s.Total == len(f.workers()) && len(s.Processes) == s.Total
+			})
 			if !f.drained() {
 				t.Errorf("not drained after all was closed: %+v", f.status())
 			}
