@@ -79,7 +79,7 @@ func (s *Server) NewConn(nc net.Conn, h Handler, l Limits) *Conn {
 	defer s.mu.Unlock()
 	if s.closed {
 		c.dead.Store(true) // Start will end it
-		nc.Close()
+		c.sock.Close()
 	}
 	return c
 }
