@@ -36,11 +36,18 @@ func (l *backlog) push(b []byte, message bool) {
 }
 
 // pushCut queues what is left of b, whose first n bytes have been written, in
-// front of all else.
+// front of all else. Of several pongs the rest goes where pongs wait, or later
+// ones would overtake it.
 func (l *backlog) pushCut(b []byte, n int, message bool) {
 	start, end := 0, nextFrame(b) // of the frame that byte n is in
 	for end <= n {
 		start, end = end, end+nextFrame(b[end:])
+	}
+	if frameOp(b) == opPong {
+		for rest := b[end:]; len(rest) > 0; rest = rest[nextFrame(rest):] {
+			l.pushPong(bytes.Clone(rest[:nextFrame(rest)]))
+		}
+		b = b[:end]
 	}
 	rest := bytes.Clone(b[n:])
 	l.size += len(rest)
