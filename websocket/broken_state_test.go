@@ -17,7 +17,6 @@ func TestUnknownStatesAreBugs(t *testing.T) {
 		{"maySendMessage", func() { closeState(unknown).maySendMessage() }},
 		{"maySendControl", func() { closeState(unknown).maySendControl(opPing) }},
 		{"owesClose", func() { closeState(unknown).owesClose() }},
-		{"takesMessages", func() { closeState(unknown).takesMessages() }},
 		{"awaitsClose", func() { closeState(unknown).awaitsClose() }},
 		{"endsTCP", func() { closeState(unknown).endsTCP() }},
 		{"the client's close frame", func() { (&closing{state: unknown}).received(StatusNormal, "") }},

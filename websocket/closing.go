@@ -81,18 +81,6 @@ func (s closeState) owesClose() bool {
 	panic("BUG: unknown closeState")
 }
 
-// takesMessages reports whether what the peer sends still counts. After our
-// close frame it is read, for the peer's close frame may follow, and ignored.
-func (s closeState) takesMessages() bool {
-	switch s {
-	case closeNone:
-		return true
-	case closeSent, closeReceived, closeDone, closeLost:
-		return false
-	}
-	panic("BUG: unknown closeState")
-}
-
 // awaitsClose reports whether the peer's close frame is the one thing missing,
 // so that the wait for it has to be bounded.
 func (s closeState) awaitsClose() bool {

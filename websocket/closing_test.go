@@ -18,7 +18,6 @@ func answers(s closeState) string {
 		{"pong", s.maySendControl(opPong)},
 		{"close", s.maySendControl(opClose)},
 		{"owes", s.owesClose()},
-		{"takes", s.takesMessages()},
 		{"awaits", s.awaitsClose()},
 		{"ends", s.endsTCP()},
 	} {
@@ -41,7 +40,7 @@ func TestClosing(t *testing.T) {
 	}
 	lost := (*closing).lost
 
-	const open = "message ping pong close takes"
+	const open = "message ping pong close"
 	var (
 		ours   = Closing{StatusGoingAway, "ours", ByServer}
 		theirs = Closing{4001, "theirs", ByClient}

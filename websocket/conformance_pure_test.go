@@ -33,7 +33,7 @@ func (s *pureServer) take(b []byte) {
 		case opContinuation:
 			return
 		case Text, Binary:
-			if s.closing.state.takesMessages() {
+			if s.closing.state.maySendMessage() {
 				s.out = appendMessage(s.out, ev.op, ev.payload, 64<<10)
 			}
 		case opPing:
