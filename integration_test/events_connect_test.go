@@ -355,6 +355,8 @@ func TestEventsConnectShare(t *testing.T) {
 			busy <- nil
 		}()
 	}
+	// Until messages wait, connects may have all connections.
+	eventually(t, 5*time.Second, "every client's messages run or wait", func() bool { return len(f.begun("message", "")) > cap(busy) })
 	joined := make(chan error, 8)
 	for range 8 {
 		go func() {
