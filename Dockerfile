@@ -11,7 +11,7 @@ RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.ver
 FROM golang:1.26-bookworm AS test
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
-    chromium file libfcgi-dev libwebsockets-dev node-ws nodejs php-cgi php-cli php-fpm python3-websockets systemd \
+    chromium file libfcgi-dev libwebsockets-dev nginx node-ws nodejs php-cgi php-cli php-fpm python3-websockets systemd \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
