@@ -5,6 +5,12 @@
 //	bench echo -addr 127.0.0.1:8080 -path /ws -n 64 -size 125 -d 10s -pid PID
 //	bench idle -addr 127.0.0.1:8080 -path /ws -n 10000 -wait 10s -pid PID
 //
+// Beside that it is what a gateway is measured with: a FastCGI responder that
+// answers at once, and a gateway that does nothing but its system calls:
+//
+//	bench stub -listen unix:/tmp/stub.sock
+//	bench floor -listen 127.0.0.1:8081 -php unix:/tmp/stub.sock -conns 4
+//
 // It drives all connections from a few threads with epoll and allocates
 // nothing per message, so that on a small machine the server and not the load
 // is what is measured. It does not start or stop the server.
@@ -43,10 +49,19 @@ type settings struct {
 }
 
 func run(args []string, out io.Writer) error {
-	if len(args) == 0 || args[0] != "echo" && args[0] != "idle" {
-		return errors.New("usage: bench echo|idle [flags]; bench echo -h lists them")
+	mode := ""
+	if len(args) > 0 {
+		mode = args[0]
 	}
-	mode := args[0]
+	switch mode {
+	case "echo", "idle":
+	case "stub":
+		return serveStub(args[1:])
+	case "floor":
+		return serveFloor(args[1:])
+	default:
+		return errors.New("usage: bench echo|idle|stub|floor [flags]; bench echo -h lists them")
+	}
 	var s settings
 	f := flag.NewFlagSet("bench "+mode, flag.ContinueOnError)
 	f.StringVar(&s.addr, "addr", "127.0.0.1:8080", "server's `address`, host:port or unix:/path")
