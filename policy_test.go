@@ -44,7 +44,7 @@ var pure = []string{
 	"control/access.go", "control/fields.go", "control/host.go",
 	"fastcgi/head.go", "fastcgi/mux.go", "fastcgi/params.go", "fastcgi/record.go",
 	"gateway/attributes.go", "gateway/channels.go", "gateway/cookies.go", "gateway/params.go", "gateway/path.go", "gateway/peer.go", "gateway/reply.go", "gateway/stream.go",
-	"websocket/backlog.go", "websocket/close.go", "websocket/closing.go", "websocket/decoder.go", "websocket/encode.go", "websocket/errors.go", "websocket/frame.go",
+	"websocket/backlog.go", "websocket/close.go", "websocket/closing.go", "websocket/decoder.go", "websocket/encode.go", "websocket/errors.go", "websocket/extensions.go", "websocket/frame.go",
 	"websocket/mask.go", "websocket/origin.go", "websocket/utf8.go",
 }
 

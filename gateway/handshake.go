@@ -290,7 +290,7 @@ func (s *session) upgrade(w http.ResponseWriter, key, subprotocol string, said *
 			extra["Set-Cookie"] = cookies
 		}
 	}
-	answer, err := websocket.AppendResponse(nil, key, subprotocol, extra)
+	answer, err := websocket.AppendResponse(nil, key, subprotocol, 0, extra)
 	if err != nil {
 		g.log.Warn("reply of PHP", "connection", s.id, "script", s.route.Script, "error", string(badReply), "reason", err.Error())
 		s.turnAway(said != nil)

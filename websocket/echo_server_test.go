@@ -76,7 +76,7 @@ func acceptEcho(s *Server, w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	response, err := AppendResponse(nil, h.Key, "", nil)
+	response, err := AppendResponse(nil, h.Key, "", 0, nil)
 	if err == nil {
 		nc.SetDeadline(time.Time{})
 		_, err = nc.Write(response)

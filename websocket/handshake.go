@@ -13,9 +13,10 @@ import (
 
 // The header fields of the opening handshake as net/http spells them.
 const (
-	fieldKey      = "Sec-Websocket-Key"
-	fieldProtocol = "Sec-Websocket-Protocol"
-	fieldVersion  = "Sec-Websocket-Version"
+	fieldExtensions = "Sec-Websocket-Extensions"
+	fieldKey        = "Sec-Websocket-Key"
+	fieldProtocol   = "Sec-Websocket-Protocol"
+	fieldVersion    = "Sec-Websocket-Version"
 
 	version = "13" // RFC 6455, section 4.1
 )
@@ -24,6 +25,7 @@ const (
 type Handshake struct {
 	Key          string   // Sec-WebSocket-Key, for AppendResponse
 	Subprotocols []string // those offered, in order of preference; none twice
+	Deflate      Deflate  // what comes of the offers to deflate messages, if we want to
 }
 
 // A Refusal is the answer to a request that is no acceptable handshake.
@@ -55,7 +57,11 @@ func CheckHandshake(r *http.Request) (Handshake, *Refusal) {
 	if !ok {
 		return Handshake{}, refuse(http.StatusBadRequest, "Sec-WebSocket-Protocol is not a list of different tokens")
 	}
-	return Handshake{Key: keys[0], Subprotocols: offered}, nil
+	agreed, ok := parseExtensions(r.Header[fieldExtensions])
+	if !ok {
+		return Handshake{}, refuse(http.StatusBadRequest, "Sec-WebSocket-Extensions is not a list of extensions")
+	}
+	return Handshake{Key: keys[0], Subprotocols: offered, Deflate: agreed}, nil
 }
 
 // checkRequest checks what is not of the WebSocket protocol in particular.
@@ -181,11 +187,12 @@ func AcceptKey(key string) string {
 }
 
 // AppendResponse appends the response that accepts the handshake with key to b.
-// Subprotocol is the one agreed on, empty for none; extra are more fields, such
-// as Set-Cookie. A subprotocol that is not a token, a field that is not of
+// Subprotocol is the one agreed on, empty for none; d is of the handshake, or
+// zero if messages are not to be deflated; extra are more fields, such as
+// Set-Cookie. A subprotocol that is not a token, a field that is not of
 // HTTP's grammar or that belongs to the handshake is an error; then nothing is
 // returned.
-func AppendResponse(b []byte, key, subprotocol string, extra http.Header) ([]byte, error) {
+func AppendResponse(b []byte, key, subprotocol string, d Deflate, extra http.Header) ([]byte, error) {
 	if !validKey(key) {
 		return nil, errors.New("websocket: writing the handshake: key is not one of a handshake")
 	}
@@ -204,6 +211,9 @@ func AppendResponse(b []byte, key, subprotocol string, extra http.Header) ([]byt
 	b = appendField(b, "Sec-WebSocket-Accept", AcceptKey(key))
 	if subprotocol != "" {
 		b = appendField(b, "Sec-WebSocket-Protocol", subprotocol)
+	}
+	if d != noDeflate {
+		b = appendField(b, "Sec-WebSocket-Extensions", d.value())
 	}
 	for _, name := range slices.Sorted(maps.Keys(extra)) {
 		for _, value := range extra[name] {

@@ -59,7 +59,7 @@ func TestCheckHandshakeAccepts(t *testing.T) {
 		{"subprotocols that differ in case", edit("", "Sec-WebSocket-Protocol: a, A"), []string{"a", "A"}},
 		{"no Origin", edit("Origin", ""), nil},
 		{"Content-Length of 0", edit("", "Content-Length: 0"), nil},
-		{"extensions are not looked at", edit("", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"), nil},
+		{"an offer to deflate", edit("", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"), nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h, refusal := checkHandshake(t, test.wire)
@@ -124,6 +124,7 @@ func TestCheckHandshakeRefuses(t *testing.T) {
 		{"subprotocol with a separator", edit("", "Sec-WebSocket-Protocol: a/b"), 400, "Protocol"},
 		{"subprotocol with a letter that is not ASCII", edit("", "Sec-WebSocket-Protocol: é"), 400, "Protocol"},
 		{"subprotocol twice", edit("", "Sec-WebSocket-Protocol: a, b, a"), 400, "Protocol"},
+		{"extension that is no token", edit("", "Sec-WebSocket-Extensions: permessage deflate"), 400, "Extensions"},
 		{"subprotocol twice in two lines", edit("", "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: a"), 400, "Protocol"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -183,34 +184,39 @@ func TestAppendResponse(t *testing.T) {
 		name, subprotocol string
 		extra             http.Header
 		want              string // empty for an error
+		deflate           Deflate
 	}{
-		{"alone", "", nil, start + "\r\n"},
-		{"with a subprotocol", "chat", nil, start + "Sec-WebSocket-Protocol: chat\r\n\r\n"},
+		{"alone", "", nil, start + "\r\n", noDeflate},
+		{"with a subprotocol", "chat", nil, start + "Sec-WebSocket-Protocol: chat\r\n\r\n", noDeflate},
 		{"with cookies, in order", "", http.Header{"Set-Cookie": {"b=1; Path=/", "a=2"}, "Server": {"x"}},
-			start + "Server: x\r\nSet-Cookie: b=1; Path=/\r\nSet-Cookie: a=2\r\n\r\n"},
-		{"with a value that is not ASCII", "", http.Header{"X-Name": {"é"}}, start + "X-Name: é\r\n\r\n"},
-		{"with an empty value", "", http.Header{"X-Name": {""}}, start + "X-Name: \r\n\r\n"},
+			start + "Server: x\r\nSet-Cookie: b=1; Path=/\r\nSet-Cookie: a=2\r\n\r\n", noDeflate},
+		{"with a value that is not ASCII", "", http.Header{"X-Name": {"é"}}, start + "X-Name: é\r\n\r\n", noDeflate},
+		{"with an empty value", "", http.Header{"X-Name": {""}}, start + "X-Name: \r\n\r\n", noDeflate},
 
-		{"line end in the subprotocol", "a\r\nX: b", nil, ""},
-		{"space in the subprotocol", "a b", nil, ""},
-		{"list as the subprotocol", "a,b", nil, ""},
-		{"CR LF in a value", "", http.Header{"X-Name": {"a\r\nX: b"}}, ""},
-		{"CR in a value", "", http.Header{"X-Name": {"a\rb"}}, ""},
-		{"LF in the second value", "", http.Header{"X-Name": {"a", "a\nb"}}, ""},
-		{"NUL in a value", "", http.Header{"X-Name": {"\x00"}}, ""},
-		{"DEL in a value", "", http.Header{"X-Name": {"\x7f"}}, ""},
-		{"control character in a value", "", http.Header{"X-Name": {"\x1b[31m"}}, ""},
-		{"line end in a name", "", http.Header{"X\r\nY": {"a"}}, ""},
-		{"colon in a name", "", http.Header{"X: a": {"a"}}, ""},
-		{"empty name", "", http.Header{"": {"a"}}, ""},
-		{"a second Upgrade", "", http.Header{"upgrade": {"h2c"}}, ""},
-		{"a second Connection", "", http.Header{"Connection": {"close"}}, ""},
-		{"a Content-Length", "", http.Header{"Content-Length": {"5"}}, ""},
-		{"a Transfer-Encoding", "", http.Header{"Transfer-Encoding": {"chunked"}}, ""},
-		{"an extension", "", http.Header{"Sec-WebSocket-Extensions": {"x"}}, ""},
+		{"with messages deflated", "chat", nil, start + "Sec-WebSocket-Protocol: chat\r\n" +
+			"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n\r\n", deflate},
+
+		{"line end in the subprotocol", "a\r\nX: b", nil, "", noDeflate},
+		{"space in the subprotocol", "a b", nil, "", noDeflate},
+		{"list as the subprotocol", "a,b", nil, "", noDeflate},
+		{"CR LF in a value", "", http.Header{"X-Name": {"a\r\nX: b"}}, "", noDeflate},
+		{"CR in a value", "", http.Header{"X-Name": {"a\rb"}}, "", noDeflate},
+		{"LF in the second value", "", http.Header{"X-Name": {"a", "a\nb"}}, "", noDeflate},
+		{"NUL in a value", "", http.Header{"X-Name": {"\x00"}}, "", noDeflate},
+		{"DEL in a value", "", http.Header{"X-Name": {"\x7f"}}, "", noDeflate},
+		{"control character in a value", "", http.Header{"X-Name": {"\x1b[31m"}}, "", noDeflate},
+		{"line end in a name", "", http.Header{"X\r\nY": {"a"}}, "", noDeflate},
+		{"colon in a name", "", http.Header{"X: a": {"a"}}, "", noDeflate},
+		{"empty name", "", http.Header{"": {"a"}}, "", noDeflate},
+		{"a second Upgrade", "", http.Header{"upgrade": {"h2c"}}, "", noDeflate},
+		{"a second Connection", "", http.Header{"Connection": {"close"}}, "", noDeflate},
+		{"a Content-Length", "", http.Header{"Content-Length": {"5"}}, "", noDeflate},
+		{"a Transfer-Encoding", "", http.Header{"Transfer-Encoding": {"chunked"}}, "", noDeflate},
+		{"an extension", "", http.Header{"Sec-WebSocket-Extensions": {"x"}}, "", noDeflate},
+		{"an extension beside ours", "", http.Header{"Sec-WebSocket-Extensions": {"x"}}, "", deflate},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := AppendResponse([]byte("before "), key, test.subprotocol, test.extra)
+			got, err := AppendResponse([]byte("before "), key, test.subprotocol, test.deflate, test.extra)
 			if test.want == "" {
 				if got != nil || err == nil {
 					t.Errorf("AppendResponse = %q, %v; want an error", got, err)
@@ -222,7 +228,7 @@ func TestAppendResponse(t *testing.T) {
 			}
 		})
 	}
-	if got, err := AppendResponse(nil, "short", "", nil); got != nil || err == nil {
+	if got, err := AppendResponse(nil, "short", "", 0, nil); got != nil || err == nil {
 		t.Errorf("AppendResponse with a bad key = %q, %v; want an error", got, err)
 	}
 }
@@ -253,7 +259,7 @@ func FuzzHandshake(f *testing.F) {
 			t.Errorf("accepted with key %q", h.Key)
 		}
 		for _, name := range append([]string{""}, h.Subprotocols...) {
-			if _, err := AppendResponse(nil, h.Key, name, nil); err != nil {
+			if _, err := AppendResponse(nil, h.Key, name, h.Deflate, nil); err != nil {
 				t.Errorf("accepted, but then: %v", err)
 			}
 		}
@@ -272,7 +278,7 @@ func FuzzResponse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, subprotocol, name, value, other string) {
 		const key = "dGhlIHNhbXBsZSBub25jZQ=="
 		extra := http.Header{name: {value, other}}
-		b, err := AppendResponse(nil, key, subprotocol, extra)
+		b, err := AppendResponse(nil, key, subprotocol, 0, extra)
 		if err != nil {
 			if b != nil {
 				t.Errorf("%v, with %q", err, b)
