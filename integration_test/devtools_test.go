@@ -44,8 +44,8 @@ type devtoolsReply struct {
 }
 
 // startBrowser starts Chromium with an empty page of 1000 by 800, and ends it
-// with t.
-func startBrowser(t testing.TB) *browser {
+// with t. It may be given more flags.
+func startBrowser(t testing.TB, flags ...string) *browser {
 	t.Helper()
 	path := requireProgram(t, "chromium", "chromium", "chromium-browser", "google-chrome")
 	profile, err := os.MkdirTemp("", "wsf-chromium")
@@ -53,9 +53,10 @@ func startBrowser(t testing.TB) *browser {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(profile) })
-	p := startProcess(t, exec.Command(path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+	flags = append([]string{"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
 		"--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-		"--disable-dev-shm-usage", "--window-size=1000,800", "--remote-debugging-port=0", "--user-data-dir="+profile))
+		"--disable-dev-shm-usage", "--window-size=1000,800", "--remote-debugging-port=0", "--user-data-dir=" + profile}, flags...)
+	p := startProcess(t, exec.Command(path, flags...))
 	line := regexp.MustCompile(`DevTools listening on (ws://\S+)`)
 	var found []string
 	eventually(t, browserTimeout, "chromium says where it listens", func() bool {
