@@ -2,7 +2,6 @@ package websocket
 
 import (
 	"errors"
-	"net"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -48,8 +47,9 @@ type Conn struct {
 	loop    *loop
 	ticket  ticket
 	handler Handler
-	sock    socket
-	polled  bool // the loop's poller waits; otherwise a goroutine does
+	sock    socket // fd or waited
+	fd      descriptor
+	waited  *waited // a goroutine waits for it; nil: the loop does, for fd
 
 	fragment int // bytes of payload in a frame, at most
 	outbox   int // bytes that may wait to be sent before a message is refused
@@ -66,6 +66,7 @@ type Conn struct {
 	begun   atomic.Int64 // when the unfinished message began; zero: none
 	closeBy atomic.Int64 // when patience ends; zero: we are not closing
 	expires atomic.Int64 // when we close; zero: never
+	blocked atomic.Int64 // since when the loop waits for room to write; zero: it does not
 
 	late   atomic.Bool // the unfinished message took too long: the reader is to fail
 	failed atomic.Bool // nothing more is decoded
@@ -76,6 +77,7 @@ type Conn struct {
 
 	mu           sync.Mutex // guards what follows
 	closing      closing
+	watched      uint32        // what the poller reports of fd
 	writing      bool          // somebody writes, and will take what is in backlog
 	broken       bool          // the socket takes no more
 	closeWritten bool          // the socket has our close frame
@@ -98,9 +100,6 @@ func (c *Conn) Start(early []byte) {
 		c.park()
 	}
 }
-
-// RemoteAddr is the address of the socket's other end.
-func (c *Conn) RemoteAddr() net.Addr { return c.sock.RemoteAddr() }
 
 // Handler is the handler given to NewConn.
 func (c *Conn) Handler() Handler { return c.handler }

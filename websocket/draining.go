@@ -6,33 +6,78 @@ import (
 	"time"
 )
 
+// flushLaterLocked has what is queued written when the socket has room: by the
+// loop, or by a goroutine where there is no poller. Until then writing stays
+// set, for whoever that is.
+func (c *Conn) flushLaterLocked() {
+	if c.waited != nil {
+		c.server.spawn(c.drain) // if the server closes, nobody writes any more
+		return
+	}
+	c.blocked.Store(c.server.now())
+	if c.watchLocked(writable, true) != nil {
+		c.server.spawn(c.Kill)
+	}
+}
+
+// flush writes what is queued, as far as the socket takes it and other
+// connections are not kept waiting, in the loop's goroutine.
+func (c *Conn) flush() {
+	defer c.rescue()
+	for written := 0; written < readSize; {
+		b := c.nextFrame()
+		if b == nil {
+			return
+		}
+		n, err := c.fd.tryWrite(b[:min(len(b), readSize)])
+		if n == 0 && err == errAgain {
+			return
+		}
+		c.blocked.Store(c.server.now())
+		c.drained(n, err != nil && err != errAgain)
+		written += n
+	}
+}
+
+// nextFrame gives the rest of the frame that is to be written next. If there is
+// none, it ends the writing that flushLaterLocked has begun.
+func (c *Conn) nextFrame() []byte {
+	c.mu.Lock()
+	defer c.unlock()
+	if c.waited == nil && c.watched&writable == 0 {
+		return nil // a report from before, or of a hang-up: whoever writes is another
+	}
+	if c.backlog != nil {
+		if b := c.backlog.next(); b != nil {
+			return b
+		}
+		c.backlog = nil
+	}
+	c.writing = false
+	if c.waited == nil {
+		c.blocked.Store(0)
+		c.watchLocked(writable, false)
+	}
+	return nil
+}
+
 // drain writes what is queued until nothing is, in a goroutine of its own that
 // exists only while a socket is slower than what is sent.
 func (c *Conn) drain() {
 	defer c.rescue()
-	c.mu.Lock()
-	for c.backlog != nil {
-		b := c.backlog.next()
-		if b == nil {
-			c.backlog = nil
-			break
-		}
-		c.mu.Unlock()
+	for b := c.nextFrame(); b != nil; b = c.nextFrame() {
 		if stalled := c.writeFrame(b); stalled {
 			c.stall()
 		}
-		c.mu.Lock()
 	}
-	c.writing = false
-	c.unlock()
 }
 
 // writeFrame writes b, which is the rest of a frame, for as long as the socket
 // takes some of it now and then. It reports whether it stopped doing so.
 func (c *Conn) writeFrame(b []byte) (stalled bool) {
 	for len(b) > 0 {
-		c.sock.SetWriteDeadline(time.Now().Add(writeTimeout))
-		n, err := c.sock.Write(b[:min(len(b), readSize)])
+		c.waited.SetWriteDeadline(time.Now().Add(writeTimeout))
+		n, err := c.waited.Write(b[:min(len(b), readSize)])
 		b = b[n:]
 		late := errors.Is(err, os.ErrDeadlineExceeded)
 		if !c.drained(n, err != nil && !late) {

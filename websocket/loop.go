@@ -3,19 +3,27 @@ package websocket
 import "sync"
 
 // A loop serves a share of the connections: one goroutine that waits for all
-// of them, reads whichever has bytes and hands on what they say.
+// of them, reads whichever has bytes, hands on what they say, and writes to
+// whichever has room what waits for it.
 type loop struct {
 	server *Server
 	poll   *poller // nil: a goroutine waits for each connection
 	table  table
 }
 
-// run serves readable sockets until the poller is closed.
+// run serves sockets until the poller is closed.
 func (l *loop) run() {
 	buf := make([]byte, readSize)
-	ready := func(t ticket) {
-		if c := l.table.find(t); c != nil {
-			c.readable(buf)
+	ready := func(t ticket, can uint32) {
+		c := l.table.find(t)
+		if c == nil {
+			return
+		}
+		if can&writable != 0 {
+			c.flush()
+		}
+		if can&readable != 0 {
+			c.read(buf)
 		}
 	}
 	for l.poll.wait(ready) == nil {

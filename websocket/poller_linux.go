@@ -1,7 +1,9 @@
 package websocket
 
 import (
+	"cmp"
 	"fmt"
+	"net"
 	"os"
 	"syscall"
 )
@@ -9,9 +11,16 @@ import (
 // epollBatch is how many readable sockets one wait reports at most.
 const epollBatch = 128
 
-// A poller tells which sockets can be read. It is level-triggered: a socket
-// is reported until it has been read, so nothing is re-armed after a read and
-// a socket needs no system call while nobody pauses it.
+// What a socket can be watched for, and reported as. Errors and hang-ups are
+// reported unasked, as both.
+const (
+	readable = syscall.EPOLLIN
+	writable = syscall.EPOLLOUT
+)
+
+// A poller tells which sockets can be read or written. It is level-triggered: a
+// socket is reported until it has been read, so nothing is re-armed after a
+// read and a socket needs no system call while nobody pauses it.
 //
 // The epoll instance itself waits in Go's own poller and holds no thread.
 //
@@ -54,42 +63,33 @@ func newPoller() (*poller, error) {
 	return p, nil
 }
 
-// add has t reported whenever sock can be read.
-func (p *poller) add(sock syscall.RawConn, t ticket) error {
-	return p.control(sock, syscall.EPOLL_CTL_ADD, &syscall.EpollEvent{
-		Events: syscall.EPOLLIN, // errors and hang-ups are reported unasked
-		Fd:     int32(t.slot),
-		Pad:    int32(t.generation),
-	})
-}
-
-// remove ends the reports about sock. Asking for no events would not do: a
-// hang-up is reported all the same, and for ever.
-func (p *poller) remove(sock syscall.RawConn) error {
-	return p.control(sock, syscall.EPOLL_CTL_DEL, &syscall.EpollEvent{})
-}
-
-// control calls epoll_ctl while sock holds its descriptor, so that it cannot
-// be closed and given to another client in between.
-func (p *poller) control(sock syscall.RawConn, op int, ev *syscall.EpollEvent) error {
-	var failure error
+// watch has t reported whenever d can be read or written, whichever of these
+// next says; was is what it was watched for before. Nothing to watch for ends
+// all reports: a hang-up would be reported for ever otherwise.
+func (p *poller) watch(d *descriptor, t ticket, was, next uint32) error {
+	op := syscall.EPOLL_CTL_MOD
+	switch {
+	case was == next:
+		return nil
+	case was == 0:
+		op = syscall.EPOLL_CTL_ADD
+	case next == 0:
+		op = syscall.EPOLL_CTL_DEL
+	}
+	ev := syscall.EpollEvent{Events: next, Fd: int32(t.slot), Pad: int32(t.generation)}
+	failure := net.ErrClosed
 	err := p.raw.Control(func(epfd uintptr) {
-		err := sock.Control(func(fd uintptr) {
-			failure = syscall.EpollCtl(int(epfd), op, int(fd), ev)
-		})
-		if err != nil {
-			failure = err
+		if d.use() {
+			failure = syscall.EpollCtl(int(epfd), op, int(d.fd), &ev)
+			d.done()
 		}
 	})
-	if err != nil {
-		return err
-	}
-	return failure
+	return cmp.Or(err, failure)
 }
 
-// wait waits until some sockets can be read and calls ready for each. It
-// fails once the poller is closed.
-func (p *poller) wait(ready func(ticket)) error {
+// wait waits until something can be done with some sockets and calls ready for
+// each with readable, writable or both. It fails once the poller is closed.
+func (p *poller) wait(ready func(t ticket, can uint32)) error {
 	if err := p.raw.Read(p.look); err != nil {
 		return err
 	}
@@ -97,7 +97,11 @@ func (p *poller) wait(ready func(ticket)) error {
 		return p.err
 	}
 	for _, ev := range p.events[:p.n] {
-		ready(ticket{uint32(ev.Fd), uint32(ev.Pad)})
+		can := ev.Events & (readable | writable)
+		if ev.Events&^can != 0 {
+			can = readable | writable // whoever tries is told what is wrong
+		}
+		ready(ticket{uint32(ev.Fd), uint32(ev.Pad)}, can)
 	}
 	return nil
 }

@@ -52,34 +52,37 @@ func TestPollerReportsNoNewTenantForAnOldOne(t *testing.T) {
 	old, oldServer := tcpPair(t)
 	defer old.Close()
 	stale := ticket{slot: 7, generation: 1}
-	if err := p.add(newSocket(oldServer).raw, stale); err != nil {
+	oldSocket := descriptorOf(t, oldServer)
+	if err := p.watch(oldSocket, stale, 0, readable); err != nil {
 		t.Fatal(err)
 	}
 	old.Write([]byte("x"))
-	fd := descriptorOf(t, oldServer)
-	var table table
-	tenant := table.add(new(Conn))
-	table.remove(tenant)
-	if err := p.wait(func(got ticket) {
-		if got != stale {
-			t.Errorf("reported %v, want %v", got, stale)
+	if err := p.wait(func(got ticket, can uint32) {
+		if got != stale || can != readable {
+			t.Errorf("reported %v for %#x, want %v, readable", got, can, stale)
 		}
-		oldServer.Close() // within the batch
+		oldSocket.Close() // within the batch
 	}); err != nil {
 		t.Fatal(err)
 	}
 	next, nextServer := tcpPair(t)
 	defer next.Close()
 	defer nextServer.Close()
-	if a, b := descriptorOf(t, next), descriptorOf(t, nextServer); a != fd && b != fd {
-		t.Skipf("descriptor %d was not given out again, but %d and %d", fd, a, b)
+	tenant := descriptorOf(t, nextServer)
+	defer func() { tenant.Close() }()
+	if tenant.fd != oldSocket.fd { // else the kernel has given it out again by itself
+		if err := syscall.Dup3(int(tenant.fd), int(oldSocket.fd), syscall.O_CLOEXEC); err != nil {
+			t.Fatal(err)
+		}
+		tenant.Close()
+		tenant = &descriptor{fd: oldSocket.fd}
 	}
 	fresh := ticket{slot: 7, generation: 2}
-	if err := p.add(newSocket(nextServer).raw, fresh); err != nil {
+	if err := p.watch(tenant, fresh, 0, readable); err != nil {
 		t.Fatal(err)
 	}
 	next.Write([]byte("y"))
-	if err := p.wait(func(got ticket) {
+	if err := p.wait(func(got ticket, _ uint32) {
 		if got != fresh {
 			t.Errorf("reported %v, want %v", got, fresh)
 		}
@@ -88,41 +91,42 @@ func TestPollerReportsNoNewTenantForAnOldOne(t *testing.T) {
 	}
 }
 
-func descriptorOf(t *testing.T, nc net.Conn) (fd int) {
+func descriptorOf(t *testing.T, nc net.Conn) *descriptor {
 	t.Helper()
-	if err := newSocket(nc).raw.Control(func(n uintptr) { fd = int(n) }); err != nil {
-		t.Fatal(err)
+	d := new(descriptor)
+	if !d.take(nc) {
+		t.Fatal("a socket that cannot be taken")
 	}
-	return fd
+	return d
 }
 
 // Sockets that have bytes are reported until they are read, those that have
-// none and those removed are not.
+// none and those not watched any more are not.
 func TestPollerIsLevelTriggered(t *testing.T) {
 	p, err := newPoller()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.close()
-	var sockets [3]socket
+	var sockets [3]*descriptor
 	for i := range sockets {
 		client, server := tcpPair(t)
 		defer client.Close()
-		defer server.Close()
-		sockets[i] = newSocket(server)
-		if err := p.add(sockets[i].raw, ticket{slot: uint32(i)}); err != nil {
+		sockets[i] = descriptorOf(t, server)
+		defer sockets[i].Close()
+		if err := p.watch(sockets[i], ticket{slot: uint32(i)}, 0, readable); err != nil {
 			t.Fatal(err)
 		}
 		if i != 1 {
 			client.Write([]byte("x"))
 		}
 	}
-	if err := p.remove(sockets[2].raw); err != nil {
+	if err := p.watch(sockets[2], ticket{slot: 2}, readable, 0); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
 		var got []uint32
-		p.wait(func(k ticket) { got = append(got, k.slot) })
+		p.wait(func(k ticket, _ uint32) { got = append(got, k.slot) })
 		if len(got) != 1 || got[0] != 0 {
 			t.Fatalf("reported %v, want 0 alone", got)
 		}
@@ -134,7 +138,7 @@ func TestPollerIsLevelTriggered(t *testing.T) {
 		t.Fatalf("read %d, %v; want %v", n, err, errAgain)
 	}
 	done := make(chan error, 1)
-	go func() { done <- p.wait(func(k ticket) { t.Errorf("%v reported, nothing to read", k) }) }()
+	go func() { done <- p.wait(func(k ticket, _ uint32) { t.Errorf("%v reported, nothing to read", k) }) }()
 	select {
 	case err := <-done:
 		t.Errorf("wait returned %v though nothing can be read", err)
@@ -152,8 +156,7 @@ func TestConnNeverTouchesItsDescriptorAfterTheEnd(t *testing.T) {
 	h := open(t, polled, Options{Loops: 1})
 	for range 20 {
 		old := h.enter(Limits{})
-		fd := 0
-		old.c.sock.raw.Control(func(n uintptr) { fd = int(n) })
+		fd := int(old.c.fd.fd)
 		old.c.Kill()
 		receive(t, old.ended)
 
@@ -173,8 +176,8 @@ func TestConnNeverTouchesItsDescriptorAfterTheEnd(t *testing.T) {
 			old.c.sock.tryWrite([]byte("x"))
 			old.c.sock.tryRead(make([]byte, 99))
 			old.c.sock.closeWrite()
-			old.c.loop.poll.add(old.c.sock.raw, old.c.ticket)
-			old.c.loop.poll.remove(old.c.sock.raw)
+			old.c.loop.poll.watch(&old.c.fd, old.c.ticket, 0, readable)
+			old.c.loop.poll.watch(&old.c.fd, old.c.ticket, readable, 0)
 			old.c.Start(nil)
 			old.c.Resume()
 			old.c.Kill()

@@ -2,10 +2,9 @@
 
 package websocket
 
-import (
-	"errors"
-	"syscall"
-)
+import "errors"
+
+const readable, writable = 1, 2
 
 // A poller does not exist here: a goroutine waits for each connection.
 type poller struct{}
@@ -14,7 +13,6 @@ var errNoPoller = errors.New("websocket: no poller on this system")
 
 func newPoller() (*poller, error) { return nil, nil }
 
-func (*poller) add(syscall.RawConn, ticket) error { return errNoPoller }
-func (*poller) remove(syscall.RawConn) error      { return errNoPoller }
-func (*poller) wait(func(ticket)) error           { return errNoPoller }
-func (*poller) close()                            {}
+func (*poller) watch(_ *descriptor, _ ticket, was, next uint32) error { return errNoPoller }
+func (*poller) wait(func(ticket, uint32)) error                       { return errNoPoller }
+func (*poller) close()                                                {}

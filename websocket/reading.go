@@ -31,8 +31,8 @@ func (c *Conn) move(from, to readerState) bool {
 	return c.reader.CompareAndSwap(uint32(from), uint32(to))
 }
 
-// readable reads what has come, in the loop's goroutine and buffer.
-func (c *Conn) readable(buf []byte) {
+// read reads what has come, in the loop's goroutine and buffer.
+func (c *Conn) read(buf []byte) {
 	defer c.rescueReader()
 	if !c.move(parked, reading) {
 		return // an event from before a pause or the end
@@ -50,9 +50,9 @@ func (c *Conn) waitRead() {
 	defer c.rescueReader()
 	buf := make([]byte, 4<<10)
 	for {
-		n, err := c.sock.Read(buf)
+		n, err := c.waited.Read(buf)
 		if errors.Is(err, os.ErrDeadlineExceeded) { // a nudge
-			c.sock.SetReadDeadline(time.Time{})
+			c.waited.SetReadDeadline(time.Time{})
 			err = nil
 		}
 		if !c.move(parked, reading) || !c.received(buf[:n], err) {
@@ -65,8 +65,8 @@ func (c *Conn) waitRead() {
 // nudge has the reader look at late and failed though no bytes came. It does
 // nothing while the reader is at work or paused.
 func (c *Conn) nudge() {
-	if !c.polled {
-		c.sock.SetReadDeadline(time.Unix(1, 0)) // past: wake up now
+	if c.waited != nil {
+		c.waited.SetReadDeadline(time.Unix(1, 0)) // past: wake up now
 		return
 	}
 	if c.move(parked, reading) {
@@ -111,15 +111,29 @@ func (c *Conn) park() {
 
 // arm has somebody wait for bytes.
 func (c *Conn) arm() {
-	if !c.polled {
+	if c.waited != nil {
 		if !c.server.spawn(c.waitRead) {
 			c.Kill()
 		}
 		return
 	}
-	if err := c.loop.poll.add(c.sock.raw, c.ticket); err != nil {
+	c.mu.Lock()
+	err := c.watchLocked(readable, true)
+	c.mu.Unlock()
+	if err != nil {
 		c.Kill()
 	}
+}
+
+// watchLocked has the poller report what, or no longer.
+func (c *Conn) watchLocked(what uint32, on bool) error {
+	next := c.watched &^ what
+	if on {
+		next |= what
+	}
+	err := c.loop.poll.watch(&c.fd, c.ticket, c.watched, next)
+	c.watched = next
+	return err
 }
 
 // pause gives the reader up until Resume, which will find rest. It fails if
@@ -134,8 +148,10 @@ func (c *Conn) pause(rest []byte) bool {
 	c.chargeIn()
 	c.begun.Store(0) // while we do not read, the client cannot be late
 	was := c.unarmed
-	if c.polled && !was {
-		c.loop.poll.remove(c.sock.raw)
+	if c.waited == nil && !was {
+		c.mu.Lock()
+		c.watchLocked(readable, false)
+		c.mu.Unlock()
 	}
 	c.unarmed = true
 	if c.move(reading, paused) {
@@ -146,7 +162,7 @@ func (c *Conn) pause(rest []byte) bool {
 	if !again {
 		c.left = nil
 	}
-	c.unarmed = was || c.polled // a goroutine of its own just reads on
+	c.unarmed = was || c.waited == nil // a goroutine of its own just reads on
 	return false
 }
 

@@ -66,13 +66,17 @@ func (s *Server) NewConn(nc net.Conn, h Handler, l Limits) *Conn {
 		server:   s,
 		loop:     s.loops[s.next.Add(1)%uint32(len(s.loops))],
 		handler:  h,
-		sock:     newSocket(nc),
 		fragment: l.Fragment,
 		outbox:   l.Outbox,
 		dec:      decoder{maxMessage: l.MaxMessage},
 	}
 	boundUnsent(nc)
-	c.polled = c.loop.poll != nil && c.sock.raw != nil
+	if c.loop.poll != nil && c.fd.take(nc) {
+		c.sock = &c.fd
+	} else {
+		c.waited = newWaited(nc)
+		c.sock = c.waited
+	}
 	c.heard.Store(s.now())
 	c.ticket = c.loop.table.add(c)
 	s.mu.Lock()

@@ -31,6 +31,10 @@ func (c *Conn) check(now int64) {
 	if c.dead.Load() {
 		return // its reader will end it
 	}
+	if at := c.blocked.Load(); at != 0 && now-at >= int64(writeTimeout) {
+		c.stall()
+		return
+	}
 	if by := c.closeBy.Load(); by != 0 {
 		if now >= by {
 			stats.closeTimeouts.Add(1)

@@ -154,7 +154,7 @@ func (c *Conn) transmitLocked(b []byte, message bool) {
 		c.chargeOutLocked()
 	}
 	if c.backlog != nil {
-		c.server.spawn(c.drain) // if the server closes, nobody writes any more
+		c.flushLaterLocked()
 		return
 	}
 	c.writing = false
@@ -225,10 +225,10 @@ func (c *Conn) unlock() {
 	c.mu.Unlock()
 	if end {
 		c.closeBy.Store(c.server.now() + int64(closeTimeout))
-		if c.sock.raw != nil {
-			c.sock.closeWrite()
+		if c.waited == nil {
+			c.fd.closeWrite()
 			return
 		}
-		c.server.spawn(func() { c.sock.closeWrite() }) // TLS says goodbye first, which may wait
+		c.server.spawn(func() { c.waited.closeWrite() }) // TLS says goodbye first, which may wait
 	}
 }
