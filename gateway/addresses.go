@@ -21,9 +21,8 @@ const maxHandshakeShare = 16
 // addresses bounds the connections of each client address. An entry lives as
 // long as it matters: while connections are open or have just been opened.
 type addresses struct {
-	most int // connections at one time
-
 	mu      sync.Mutex // guards what follows
+	most    int        // connections at one time
 	known   map[netip.Prefix]*visitor
 	purged  int // entries left by the last purge
 	shaking map[netip.Prefix]int
@@ -53,6 +52,13 @@ func (t Trust) visitorKey(addr string) (key netip.Prefix, counted bool) {
 	}
 	key, err = a.WithZone("").Prefix(bits)
 	return key, err == nil
+}
+
+// allow changes how many connections an address may have. Those it has stay.
+func (t *addresses) allow(most int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.most = most
 }
 
 // enter counts one more connection of key, or refuses it.

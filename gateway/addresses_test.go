@@ -93,12 +93,13 @@ func TestAddressesForget(t *testing.T) {
 // A client behind a trusted proxy is counted by its own address, and refused
 // before PHP is asked; the proxy itself and this machine are not.
 func TestPerAddressThroughHandshakes(t *testing.T) {
-	g := &Gateway{opts: Options{MaxConnections: 10, PerAddress: 2}, visitors: newAddresses(2)}
+	g, r := &Gateway{visitors: newAddresses(2)}, new(route)
+	g.inForce.Store(&setup{Options: Options{MaxConnections: 10, PerAddress: 2}})
 	trust := Trust{Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
 	from := func(client string) outcome {
 		p := trust.findPeer(netip.MustParseAddrPort("127.0.0.1:4000"), "http", []string{client}, nil)
 		key, _ := trust.visitorKey(p.addr)
-		result, _ := g.enter(key)
+		result, _ := g.enter(r, key)
 		return result
 	}
 	for i, want := range []outcome{accepted, accepted, refusedAddress} {
@@ -115,7 +116,7 @@ func TestPerAddressThroughHandshakes(t *testing.T) {
 		}
 	}
 	key, _ := trust.visitorKey("198.51.100.9")
-	g.leave(key)
+	g.leave(r, key)
 	if got := from("198.51.100.9"); got != accepted {
 		t.Errorf("after one has left: %s", got)
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -31,12 +32,14 @@ const patience = 10 * time.Second
 //	header N: V    answers "ok" with that field; several by |
 //	big N          answers N bytes
 //	head N         answers with N header fields
+//	param NAME     answers that param, or none
 type backend struct {
 	t      testing.TB
 	client *fastcgi.Client
 
 	mu    sync.Mutex // guards what follows
 	ran   []string   // bodies, in the order they began
+	told  []string   // the events that are no messages, and of which route
 	now   int        // at work
 	most  int        // at once, ever
 	gates map[string]chan struct{}
@@ -119,12 +122,24 @@ func (b *backend) runs() []string {
 	return append([]string(nil), b.ran...)
 }
 
+// heard are the events that are no messages, and of which route.
+func (b *backend) heard() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]string(nil), b.told...)
+}
+
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
 	}
+	params := fcgi.ProcessEnv(r)
+	params["REMOTE_ADDR"], _, _ = net.SplitHostPort(r.RemoteAddr) // which it leaves out
 	b.mu.Lock()
+	if event := params["WS_EVENT"]; event != eventMessage {
+		b.told = append(b.told, event+" "+params["WS_ROUTE"])
+	}
 	b.ran = append(b.ran, string(body))
 	b.now++
 	b.most = max(b.most, b.now)
@@ -157,6 +172,8 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set(fmt.Sprintf("X-%d", i), "v")
 		}
 		io.WriteString(w, "ok")
+	case "param":
+		io.WriteString(w, cmp.Or(params[rest], "none"))
 	default:
 		io.WriteString(w, strings.TrimPrefix(string(body), "echo "))
 	}
@@ -196,7 +213,7 @@ func newGateway(t testing.TB, o Options) *Gateway {
 // labels that are not given.
 func count(g *Gateway, name string, labels ...string) int {
 	var text bytes.Buffer
-	g.opts.Metrics.WriteText(&text)
+	g.opts().Metrics.WriteText(&text)
 	sum := 0.0
 lines:
 	for line := range strings.Lines(text.String()) {

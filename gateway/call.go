@@ -31,11 +31,13 @@ type Report struct {
 // this machine had just connected, and reports. An error means that PHP gave
 // no usable reply.
 func (g *Gateway) Call(ctx context.Context, prefix, event string, body []byte) (*Report, error) {
-	i := slices.IndexFunc(g.routes, func(r *route) bool { return r.Prefix == prefix })
+	routes := g.opts().routes
+	i := slices.IndexFunc(routes, func(r *route) bool { return r.prefix == prefix })
 	if i < 0 {
 		return nil, fmt.Errorf("gateway: no route %s", prefix)
 	}
-	s := &session{gateway: g, route: g.routes[i], id: randomID(), since: time.Now()}
+	t := routes[i].now.Load()
+	s := &session{gateway: g, route: routes[i], joined: t, terms: t, id: randomID(), since: time.Now()}
 	local := netip.MustParseAddrPort("127.0.0.1:80")
 	params, err := requestParams(&request{
 		uri: prefix, host: "localhost", serverAddr: "127.0.0.1", serverPort: "80",
@@ -65,7 +67,7 @@ func (g *Gateway) Call(ctx context.Context, prefix, event string, body []byte) (
 			op = websocket.Text
 		}
 		e.add("WS_OPCODE", op.String())
-		e.add("CONTENT_TYPE", contentType(s.route.ContentType, text, body))
+		e.add("CONTENT_TYPE", contentType(s.terms.ContentType, text, body))
 		request.Body = body
 	case eventDisconnect:
 		e.add("WS_CLOSE_CODE", itoa(int(websocket.StatusGoingAway)))
@@ -80,7 +82,7 @@ func (g *Gateway) Call(ctx context.Context, prefix, event string, body []byte) (
 		return nil, err
 	}
 	r := &Report{Status: response.Status, Header: response.Header}
-	r.Body, err = response.AppendBody(nil, s.route.MaxReply)
+	r.Body, err = response.AppendBody(nil, s.terms.MaxReply)
 	stderr, _ := response.Stderr()
 	r.Stderr = string(stderr)
 	if err != nil {
@@ -105,7 +107,7 @@ func (s *session) effects(event string, r *Report) []string {
 	case eventMessage:
 		if word, reason := readStatus(r.Status, r.Stderr != ""); word != "" {
 			r.Failed = true
-			return []string{fmt.Sprintf("%s (%s), so on_error = %s", word, reason, s.route.OnError)}
+			return []string{fmt.Sprintf("%s (%s), so on_error = %s", word, reason, s.terms.OnError)}
 		}
 		return s.messageEffects(r)
 	}
@@ -117,7 +119,7 @@ func (s *session) messageEffects(r *Report) (effects []string) {
 	p, reason := readHeader(r.Header, attributes{})
 	if reason != "" {
 		r.Failed = true
-		return []string{fmt.Sprintf("%s (%s), so on_error = %s", badReply, reason, s.route.OnError)}
+		return []string{fmt.Sprintf("%s (%s), so on_error = %s", badReply, reason, s.terms.OnError)}
 	}
 	for _, name := range unknownFields(r.Header) {
 		effects = append(effects, "ignore the unknown field "+name)

@@ -61,7 +61,7 @@ func (s *session) askConnect(w *scratch, offered []string) (verdict, failure) {
 	}
 	limit := maxRefusal
 	if lets {
-		limit = s.route.MaxReply
+		limit = s.terms.MaxReply
 	}
 	body, err := response.AppendBody(nil, limit)
 	s.logStderr(response)
@@ -70,7 +70,7 @@ func (s *session) askConnect(w *scratch, offered []string) (verdict, failure) {
 		v.owed = v.owed && lets // a head without WS-Accept has refused already
 		return v, word
 	}
-	s.gateway.logUnknown(s.route.Script, unknownFields(response.Header))
+	s.gateway.logUnknown(s.terms.Script, unknownFields(response.Header))
 	if !lets {
 		return refusal(response, body), ""
 	}
@@ -97,9 +97,9 @@ func (s *session) chooseSubprotocol(chosen string, offered []string) string {
 		if choose([]string{chosen}, offered) != "" {
 			return chosen
 		}
-		s.gateway.log.Warn("PHP chose a subprotocol that was not offered", "connection", s.id, "script", s.route.Script)
+		s.gateway.log.Warn("PHP chose a subprotocol that was not offered", "connection", s.id, "script", s.terms.Script)
 	}
-	return choose(s.route.Subprotocols, offered)
+	return choose(s.joined.Subprotocols, offered)
 }
 
 // connectFailed is the verdict if PHP gave none. A request that did not run

@@ -54,7 +54,7 @@ func (g *Gateway) Connection(id string) (Connection, bool) {
 	s.mu.Unlock()
 	c := Connection{
 		Since:         s.since,
-		Route:         s.route.Prefix,
+		Route:         s.route.prefix,
 		User:          bound.user,
 		Attributes:    map[string]string{},
 		RemoteAddress: s.remote,

@@ -13,7 +13,7 @@ func TestDirectory(t *testing.T) {
 	g := &Gateway{}
 	g.directory.sessions = map[string]*session{}
 	since := time.UnixMilli(1234)
-	s := &session{gateway: g, route: &route{Route: Route{Prefix: "/ws"}}, id: "a", since: since, remote: "192.0.2.1"}
+	s := &session{gateway: g, route: &route{prefix: "/ws"}, id: "a", since: since, remote: "192.0.2.1"}
 	s.attributes = attributes{user: "42", list: []attribute{{"WS_ATTR_ROOM_ID", "r1"}}}
 
 	if _, ok := g.Connection("a"); ok {

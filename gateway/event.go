@@ -25,7 +25,7 @@ const (
 // back when the event is over; no reply outlives that.
 type scratch struct {
 	request fastcgi.Request
-	blocks  [4]fastcgi.Params
+	blocks  [5]fastcgi.Params
 	event   environment
 	body    []byte // of the reply
 }
@@ -44,12 +44,14 @@ func giveScratch(w *scratch) {
 	if cap(w.body) > maxScratch {
 		w.body = nil
 	}
-	w.request, w.blocks = fastcgi.Request{}, [4]fastcgi.Params{}
+	w.request, w.blocks = fastcgi.Request{}, [5]fastcgi.Params{}
 	scratches.Put(w)
 }
 
-// newEvent begins the params of the next event of s.
+// newEvent begins the params of the next event of s, which goes by what is in
+// force for its route now.
 func (s *session) newEvent(w *scratch, name string) *environment {
+	s.terms = s.route.now.Load()
 	w.event = environment{params: w.event.params[:0]}
 	w.event.add("WS_EVENT", name)
 	if s.id != "" {
@@ -63,10 +65,25 @@ func (s *session) send(ctx context.Context, w *scratch, request fastcgi.Request)
 	if w.event.err != nil {
 		panic("BUG: " + w.event.err.Error())
 	}
-	w.blocks = [4]fastcgi.Params{s.route.params, s.params, s.attributes.params, w.event.params}
+	w.blocks = [5]fastcgi.Params{s.terms.params, s.joined.events, s.params, s.attributes.params, w.event.params}
 	w.request = request
 	w.request.Params = w.blocks[:]
-	return s.route.Backend.Do(ctx, &w.request)
+	for {
+		response, err := s.terms.Backend.Do(ctx, &w.request)
+		if !isClosed(err) || s.terms == s.route.now.Load() {
+			return response, err
+		}
+		// The backend was replaced just now, and has not taken the request.
+		s.terms = s.route.now.Load()
+		w.blocks[0] = s.terms.params
+	}
+}
+
+// isClosed reports whether a backend has refused a request, for it takes none
+// any more.
+func isClosed(err error) bool {
+	e, ok := errors.AsType[*fastcgi.Error](err)
+	return ok && e.Kind == fastcgi.KindClosed && e.Outcome == fastcgi.NotExecuted
 }
 
 // answer has PHP work on m and sends the client what comes of it.
@@ -89,7 +106,7 @@ func (s *session) answer(m message) {
 func (s *session) ask(w *scratch, m message) (r reply, word failure, stderr string) {
 	e := s.newEvent(w, eventMessage)
 	e.add("WS_OPCODE", m.op.String())
-	e.add("CONTENT_TYPE", contentType(s.route.ContentType, m.op == websocket.Text, m.body))
+	e.add("CONTENT_TYPE", contentType(s.terms.ContentType, m.op == websocket.Text, m.body))
 	response, err := s.send(s.gateway.ctx, w, fastcgi.Request{Body: m.body})
 	if err != nil {
 		return reply{}, s.failed(err), ""
@@ -98,7 +115,7 @@ func (s *session) ask(w *scratch, m message) (r reply, word failure, stderr stri
 	if kind != whole && response.Status >= 200 && response.Status < 300 {
 		return s.stream(response, kind)
 	}
-	w.body, err = response.AppendBody(w.body[:0], s.route.MaxReply)
+	w.body, err = response.AppendBody(w.body[:0], s.terms.MaxReply)
 	stderr = s.logStderr(response)
 	if err != nil {
 		return reply{}, s.failed(err), stderr
@@ -126,7 +143,7 @@ func (s *session) apply(r reply, h fastcgi.Header) {
 	if r.expire > 0 {
 		s.conn.ExpireAfter(time.Duration(r.expire) * time.Second)
 	}
-	s.gateway.logUnknown(s.route.Script, unknownFields(h))
+	s.gateway.logUnknown(s.terms.Script, unknownFields(h))
 }
 
 // sendBody sends the body of a reply, or a part of a streamed one.
@@ -134,7 +151,7 @@ func (s *session) sendBody(r reply, body []byte) {
 	op, send, mended := r.opcode(body)
 	if mended {
 		s.gateway.log.Warn("text of PHP is not UTF-8 and goes as binary",
-			"connection", s.id, "seq", s.seq, "script", s.route.Script)
+			"connection", s.id, "seq", s.seq, "script", s.terms.Script)
 	}
 	if send {
 		s.conn.WriteMessage(op, body) // what is not accepted is counted there
@@ -158,13 +175,13 @@ func (s *session) failed(err error) failure {
 	case fastcgi.KindBadReply:
 		word = badReply
 	}
-	s.gateway.log.Warn("no reply of PHP", "connection", s.id, "seq", s.seq, "script", s.route.Script,
+	s.gateway.log.Warn("no reply of PHP", "connection", s.id, "seq", s.seq, "script", s.terms.Script,
 		"error", string(word), "outcome", e.Outcome.String(), "reason", err.Error())
 	return word
 }
 
 func (s *session) logBadReply(word failure, reason string) {
-	s.gateway.log.Warn("reply of PHP", "connection", s.id, "seq", s.seq, "script", s.route.Script,
+	s.gateway.log.Warn("reply of PHP", "connection", s.id, "seq", s.seq, "script", s.terms.Script,
 		"error", string(word), "reason", reason)
 }
 
@@ -174,7 +191,7 @@ func (s *session) logStderr(r *fastcgi.Response) string {
 	if len(text) == 0 {
 		return ""
 	}
-	s.gateway.log.Warn("PHP wrote to stderr", "connection", s.id, "seq", s.seq, "script", s.route.Script,
+	s.gateway.log.Warn("PHP wrote to stderr", "connection", s.id, "seq", s.seq, "script", s.terms.Script,
 		"stderr", string(text), "dropped", dropped)
 	return string(text)
 }
@@ -182,7 +199,7 @@ func (s *session) logStderr(r *fastcgi.Response) string {
 // sendFailure tells the client, in the way the route chose, that its message
 // has no answer.
 func (s *session) sendFailure(word failure, stderr string) {
-	switch s.route.OnError {
+	switch s.terms.OnError {
 	case OnErrorMessage:
 		s.conn.WriteMessage(websocket.Text, s.failureMessage(word, stderr))
 	case OnErrorClose:
@@ -197,7 +214,7 @@ func (s *session) failureMessage(word failure, stderr string) []byte {
 		Seq        uint64  `json:"seq"`
 		Stderr     string  `json:"stderr,omitempty"`
 	}{word, s.id, s.seq, ""}
-	if s.gateway.opts.ShowErrors {
+	if s.gateway.opts().ShowErrors {
 		f.Stderr = strings.ToValidUTF8(stderr, "\uFFFD")
 	}
 	b, err := json.Marshal(f)

@@ -136,11 +136,12 @@ func TestFailureReplyTooBig(t *testing.T) {
 // failure never does.
 func TestFailureSaysNoMore(t *testing.T) {
 	s := &session{gateway: &Gateway{}, id: strings.Repeat("0", 32), seq: 7}
+	s.gateway.inForce.Store(&setup{})
 	const bare = `{"error":"backend_failed","connection":"00000000000000000000000000000000","seq":7}`
 	if got := string(s.failureMessage(backendFailed, "PHP Fatal error")); got != bare {
 		t.Errorf("got %s; want %s", got, bare)
 	}
-	s.gateway.opts.ShowErrors = true
+	s.gateway.inForce.Store(&setup{Options: Options{ShowErrors: true}})
 	want := strings.TrimSuffix(bare, "}") + `,"stderr":"PHP Fatal error \ufffd"}`
 	if got := string(s.failureMessage(backendFailed, "PHP Fatal error \xff")); got != want && got != strings.ReplaceAll(want, `\ufffd`, "\uFFFD") {
 		t.Errorf("got %s; want %s", got, want)

@@ -41,6 +41,7 @@ type mailbox struct {
 	workers int
 	turn    time.Time     // when the next event may be sent
 	pause   time.Duration // before the next attempt, after one that failed
+	retired bool          // no route is served by the backend any more: nothing new is taken
 	hurry   chan struct{} // closed when draining: no rate, no class of its own
 	idle    chan struct{} // closed while there is nothing to do
 }
@@ -51,11 +52,25 @@ func newMailbox(g *Gateway) *mailbox {
 	return m
 }
 
-// post adds an event. There are no more of them than connections, for each
-// keeps the place of its own until it is delivered.
-func (m *mailbox) post(e lateEvent) {
+// post gives e to the mailbox of the backend that serves its route now. The
+// start of a route that is gone goes nowhere.
+func (s *session) post(e lateEvent) {
+	for {
+		m := s.route.now.Load().late
+		if m.take(e) || e.name == eventStart && m == s.route.now.Load().late {
+			return
+		}
+	}
+}
+
+// take adds an event, unless the mailbox is retired. There are no more of them
+// than connections, for each keeps the place of its own until it is delivered.
+func (m *mailbox) take(e lateEvent) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.retired {
+		return false
+	}
 	m.queue = append(m.queue, e)
 	if m.workers == 0 {
 		m.idle = make(chan struct{})
@@ -63,6 +78,20 @@ func (m *mailbox) post(e lateEvent) {
 	if m.workers < lateWorkers {
 		m.workers++
 		m.gateway.work.Go(m.work)
+	}
+	return true
+}
+
+// retire hands what waits to the mailboxes of the backends that serve its
+// routes now. What workers have in hand follows if it has to be sent again.
+func (m *mailbox) retire() {
+	m.mu.Lock()
+	m.retired = true
+	queue := m.queue
+	m.queue = nil
+	m.mu.Unlock()
+	for _, e := range queue {
+		e.session.post(e)
 	}
 }
 
@@ -125,6 +154,10 @@ func (m *mailbox) sent(e lateEvent, again bool) (pause time.Duration) {
 	m.taken--
 	if !again {
 		m.pause = 0
+		return 0
+	}
+	if m.retired {
+		e.session.post(e) // to another
 		return 0
 	}
 	m.pause = min(max(2*m.pause, lateRetry), lateRetries)
@@ -205,7 +238,7 @@ func (s *session) late(e lateEvent, urgent bool) (word failure, err error) {
 	}
 	response, err := s.send(s.gateway.ctx, w, request)
 	if err == nil {
-		w.body, err = response.AppendBody(w.body[:0], s.route.MaxReply)
+		w.body, err = response.AppendBody(w.body[:0], s.terms.MaxReply)
 		s.logStderr(response)
 		if err == nil && response.Status >= 500 {
 			word = backendFailed

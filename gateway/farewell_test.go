@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/fcgi"
@@ -25,6 +26,7 @@ type bubble struct {
 	g       *Gateway
 	m       *mailbox
 	r       *route
+	accept  chan net.Conn // to its php-fpm
 	started time.Time
 
 	mu                  sync.Mutex      // guards what follows
@@ -78,22 +80,13 @@ func inBubble(t *testing.T, maxConnections int, test func(*bubble)) {
 			t.Fatal(err)
 		}
 		registry := new(metrics.Registry)
-		o, err := Options{MaxConnections: maxConnections, Metrics: registry, Routes: []Route{{}}}.withDefaults()
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.g = &Gateway{opts: o, log: o.Logger, count: newCounters(registry), unknown: map[string]bool{}}
+		b.accept = p.accept
+		b.g = &Gateway{log: slog.New(slog.DiscardHandler), count: newCounters(registry), unknown: map[string]bool{},
+			routes: map[string]*route{}, late: map[*fastcgi.Client]*mailbox{}}
 		b.g.ctx, b.g.cancel = context.WithCancel(t.Context())
-		b.m = newMailbox(b.g)
-		r, err := Route{Prefix: "/ws", Script: "/ws.php", Backend: client, Events: []string{eventDisconnect}}.withDefaults()
-		if err != nil {
-			t.Fatal(err)
-		}
-		params, err := routeParams(&r, "test", "boot")
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.r = &route{r, params, b.m}
+		b.adopt(Options{MaxConnections: maxConnections, Metrics: registry,
+			Routes: []Route{{Prefix: "/ws", Script: "/ws.php", Backend: client, Events: []string{eventDisconnect}}}})
+		b.r, b.m = b.g.routes["/ws"], b.g.late[client]
 		go fcgi.Serve(p, b)
 
 		test(b)
@@ -105,6 +98,20 @@ func inBubble(t *testing.T, maxConnections int, test func(*bubble)) {
 		}
 		close(p.accept)
 	})
+}
+
+// adopt puts o in force.
+func (b *bubble) adopt(o Options) {
+	b.t.Helper()
+	o, err := o.withDefaults()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	list, err := o.terms("boot")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.g.adopt(o, list)
 }
 
 func (b *bubble) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -128,10 +135,10 @@ func (b *bubble) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (b *bubble) part(n int) {
 	b.t.Helper()
 	for range n {
-		if result, ok := b.g.enter(netip.Prefix{}); !ok {
+		if result, ok := b.g.enter(b.r, netip.Prefix{}); !ok {
 			b.t.Fatalf("no place: %s", result)
 		}
-		s := &session{gateway: b.g, route: b.r, id: randomID(), since: time.Now()}
+		s := &session{gateway: b.g, route: b.r, joined: b.r.now.Load(), id: randomID(), since: time.Now()}
 		s.identify(nil, "")
 		s.part(websocket.Closing{Code: websocket.StatusNormal, By: websocket.ByClient}, true)
 	}
@@ -302,10 +309,10 @@ func TestLateLimit(t *testing.T) {
 	inBubble(t, limit, func(b *bubble) {
 		b.set(func() { b.down = syscall.ECONNREFUSED })
 		b.part(limit - 1)
-		if result, ok := b.g.enter(netip.Prefix{}); !ok {
+		if result, ok := b.g.enter(b.r, netip.Prefix{}); !ok {
 			b.t.Errorf("below the limit: %s", result)
 		}
-		if result, ok := b.g.enter(netip.Prefix{}); ok || result != refusedFull {
+		if result, ok := b.g.enter(b.r, netip.Prefix{}); ok || result != refusedFull {
 			b.t.Errorf("at the limit: %s, %t", result, ok)
 		}
 		time.Sleep(time.Minute)
@@ -359,7 +366,8 @@ func TestLateFlush(t *testing.T) {
 func TestLateFlushWhileDown(t *testing.T) {
 	inBubble(t, 1000, func(b *bubble) {
 		b.set(func() { b.down = syscall.ECONNREFUSED })
-		b.r.late.post(lateEvent{session: &session{gateway: b.g, route: b.r}, name: eventStart})
+		s := b.g.startSession(b.r)
+		s.post(lateEvent{session: s, name: eventStart})
 		b.part(40)
 		time.Sleep(time.Minute)
 		ctx, cancel := context.WithTimeout(b.t.Context(), 25*time.Second)
@@ -428,4 +436,63 @@ func TestPrintable(t *testing.T) {
 			t.Errorf("printable(%q) = %q; want %q", in, got, want)
 		}
 	}
+}
+
+// Disconnects that wait for a php-fpm which is replaced go to its successor,
+// those in a worker's hands too; none is lost and none runs twice.
+func TestLateMovesToANewBackend(t *testing.T) {
+	inBubble(t, 1000, func(b *bubble) {
+		b.set(func() { b.down = errors.New("gone") })
+		b.part(60)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		dead, refusals := b.m, len(b.list(&b.refused))
+		next, err := fastcgi.New(fastcgi.Options{MaxConns: 8, Dial: func(context.Context) (net.Conn, error) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if b.down != nil {
+				return nil, b.down
+			}
+			ours, theirs := net.Pipe()
+			b.accept <- theirs
+			return ours, nil
+		}})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		b.adopt(Options{MaxConnections: 1000, Routes: []Route{{Prefix: "/ws", Script: "/ws.php", Backend: next, Events: []string{eventDisconnect}}}})
+		b.part(1)
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if n := b.g.late[next].waiting(); refusals == 0 || n != 61 || len(b.g.mailboxes()) != 1 || dead.waiting() != 0 || dead.workers != 0 {
+			b.t.Errorf("after %d refusals %d events wait in %d mailboxes, and %d with %d workers in the old one; want 61 in 1, and none",
+				refusals, n, len(b.g.mailboxes()), dead.waiting(), dead.workers)
+		}
+		b.set(func() { b.down = nil })
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		b.want(61)
+		if b.g.open != 0 {
+			b.t.Errorf("%d places are taken; want none", b.g.open)
+		}
+		if err := next.Close(b.g.ctx); err != nil {
+			b.t.Error(err)
+		}
+	})
+}
+
+// The start of a route that is gone by then goes nowhere, and waits for nothing.
+func TestLateStartOfARouteThatIsGone(t *testing.T) {
+	inBubble(t, 10, func(b *bubble) {
+		s := b.g.startSession(b.r)
+		other, err := fastcgi.New(fastcgi.Options{MaxConns: 8, Dial: func(context.Context) (net.Conn, error) { return nil, errors.New("gone") }})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		b.adopt(Options{MaxConnections: 10, Routes: []Route{{Prefix: "/other", Script: "/o.php", Backend: other}}})
+		s.post(lateEvent{session: s, name: eventStart})
+		if n := b.m.waiting(); n != 0 {
+			b.t.Errorf("%d events wait", n)
+		}
+	})
 }

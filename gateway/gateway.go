@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -11,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,40 +21,35 @@ import (
 // A Gateway serves WebSocket clients. Its methods may be called by several
 // goroutines at once.
 type Gateway struct {
-	opts   Options
-	routes []*route // the longest prefix first
-	log    *slog.Logger
-	count  *counters
-	conns  *websocket.Server
-	http   *http.Server
-	boot   string // WS_BOOT
+	inForce atomic.Pointer[setup] // replaced as a whole; a handshake reads it once
+	log     *slog.Logger
+	count   *counters
+	conns   *websocket.Server
+	http    *http.Server
+	boot    string // WS_BOOT
 
 	ctx        context.Context // ends when PHP is no longer waited for
 	cancel     context.CancelFunc
 	work       sync.WaitGroup // sessions being served, late events
 	handshakes atomic.Int64   // connections that are not upgraded yet
 	heard      atomic.Int64   // of them: those whose request came, or that were one too many
-	start      sync.Once
-	late       map[*fastcgi.Client]*mailbox
+	shaking    sync.Map       // net.Conn to netip.Prefix: of those, whose share each is counted in
 
 	visitors  *addresses
 	directory directory
 
 	mu       sync.Mutex // guards what follows
+	serving  bool
 	draining bool
+	routes   map[string]*route // by prefix: those served, and those gone whose connections are not
+	late     map[*fastcgi.Client]*mailbox
 	open     int             // sessions
 	empty    chan struct{}   // closed when draining and open is zero
 	unknown  map[string]bool // fields of replies that were logged as unknown
 }
 
-// A route is a Route in force.
-type route struct {
-	Route
-	params fastcgi.Params // what every event of the route repeats
-	late   *mailbox       // of the route's backend
-}
-
-func (r *route) has(event string) bool { return slices.Contains(r.Events, event) }
+// opts is what is in force now.
+func (g *Gateway) opts() *setup { return g.inForce.Load() }
 
 // New makes a gateway. It serves once Serve is called.
 func New(ctx context.Context, o Options) (*Gateway, error) {
@@ -64,36 +57,25 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{opts: o, log: o.Logger, boot: randomID(), empty: make(chan struct{}),
-		late: map[*fastcgi.Client]*mailbox{}, unknown: map[string]bool{}}
-	for _, r := range o.Routes {
-		if r, err = r.withDefaults(); err != nil {
-			return nil, err
-		}
-		params, err := routeParams(&r, o.Software, g.boot)
-		if err != nil {
-			return nil, fmt.Errorf("gateway: route %s: %w", r.Prefix, err)
-		}
-		if g.late[r.Backend] == nil {
-			g.late[r.Backend] = newMailbox(g)
-		}
-		g.routes = append(g.routes, &route{r, params, g.late[r.Backend]})
-	}
-	slices.SortStableFunc(g.routes, func(a, b *route) int { return cmp.Compare(len(b.Prefix), len(a.Prefix)) })
-
-	g.conns, err = websocket.NewServer(websocket.Options{
-		Ping: o.Ping, Pong: o.Pong, Buffers: o.Buffers, OnPanic: func(v any, stack []byte) { g.panicked(v, stack) },
-	})
+	g := &Gateway{log: o.Logger, boot: randomID(), empty: make(chan struct{}), visitors: newAddresses(o.PerAddress),
+		routes: map[string]*route{}, late: map[*fastcgi.Client]*mailbox{}, unknown: map[string]bool{}}
+	list, err := o.terms(g.boot)
 	if err != nil {
 		return nil, err
 	}
-	g.visitors = newAddresses(o.PerAddress)
+	connections := o.connections()
+	connections.OnPanic = func(v any, stack []byte) { g.panicked(v, stack) }
+	g.conns, err = websocket.NewServer(connections)
+	if err != nil {
+		return nil, err
+	}
+	g.adopt(o, list)
 	g.directory.sessions = map[string]*session{}
 	g.count = newCounters(o.Metrics)
 	observe(o.Metrics, g.conns)
 	o.Metrics.GaugeFunc("ws_fpm_late_events_waiting", "Disconnect and start events not delivered yet.", func() float64 {
 		n := 0
-		for _, m := range g.late {
+		for _, m := range g.mailboxes() {
 			n += m.waiting()
 		}
 		return float64(n)
@@ -105,7 +87,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 
 // Serve accepts clients on l until Shutdown. It returns nil then.
 func (g *Gateway) Serve(l net.Listener) error {
-	g.start.Do(g.announce)
+	g.begin()
 	if err := g.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("gateway: accepting on %s: %w", l.Addr(), err)
 	}
@@ -125,7 +107,8 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 		}
 	}
 	g.mu.Unlock()
-	for _, m := range g.late {
+	mailboxes := g.mailboxes() // there will be no others
+	for _, m := range mailboxes {
 		m.hasten()
 	}
 	// This ends listening at once. Then it waits for requests in hand, of which
@@ -148,7 +131,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	}
 	g.http.Close()
 	requests.Wait()
-	for _, m := range g.late {
+	for _, m := range mailboxes {
 		if left := m.flush(ctx); left > 0 {
 			g.log.Warn("PHP was not told of all that ended", "events", left)
 		}
@@ -177,21 +160,34 @@ func (g *Gateway) cutStreams() {
 	}
 }
 
-// announce lets the routes that keep books of connections know that this
-// process begins with none.
-func (g *Gateway) announce() {
-	for _, r := range g.routes {
-		if !r.has(eventConnect) && !r.has(eventDisconnect) {
+// begin has PHP told, the first time.
+func (g *Gateway) begin() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.serving {
+		g.serving = true
+		g.announceLocked()
+	}
+}
+
+// announceLocked lets the routes that keep books of connections know that this
+// process begins with none, once each.
+func (g *Gateway) announceLocked() {
+	for _, r := range g.opts().routes {
+		t := r.now.Load()
+		if r.announced || !t.has(eventConnect) && !t.has(eventDisconnect) {
 			continue
 		}
-		r.late.post(lateEvent{session: g.startSession(r), name: eventStart})
+		r.announced = true
+		s := g.startSession(r)
+		s.post(lateEvent{session: s, name: eventStart})
 	}
 }
 
 // startSession is a session of no connection, for the start event of r.
 func (g *Gateway) startSession(r *route) *session {
 	var e environment
-	e.add("REQUEST_URI", r.Prefix)
+	e.add("REQUEST_URI", r.prefix)
 	e.add("QUERY_STRING", "")
 	e.add("REMOTE_ADDR", "127.0.0.1")
 	e.add("SERVER_NAME", "localhost")
@@ -199,34 +195,40 @@ func (g *Gateway) startSession(r *route) *session {
 	if e.err != nil {
 		panic("BUG: " + e.err.Error())
 	}
-	return &session{gateway: g, route: r, params: e.params}
+	t := r.now.Load()
+	return &session{gateway: g, route: r, joined: t, terms: t, params: e.params}
 }
 
-// enter admits one more session of that visitor, who is not counted if the
-// prefix is zero, or says why not.
-func (g *Gateway) enter(visitor netip.Prefix) (outcome, bool) {
+// enter admits one more session of r and of that visitor, who is not counted if
+// the prefix is zero, or says why not.
+func (g *Gateway) enter(r *route, visitor netip.Prefix) (outcome, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case g.draining:
 		return refusedDrain, false
-	case g.open >= g.opts.MaxConnections:
+	case r.gone: // since it was found
+		return refusedPath, false
+	case g.open >= g.opts().MaxConnections:
 		return refusedFull, false
 	case visitor.IsValid() && !g.visitors.enter(visitor, time.Now()):
 		return refusedAddress, false
 	}
 	g.open++
+	r.sessions++
 	return accepted, true
 }
 
-// leave takes note that a session of that visitor has come to its end.
-func (g *Gateway) leave(visitor netip.Prefix) {
+// leave takes note that a session has come to its end.
+func (g *Gateway) leave(r *route, visitor netip.Prefix) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if visitor.IsValid() {
 		g.visitors.leave(visitor)
 	}
 	g.open--
+	r.sessions--
+	g.forgetLocked(r)
 	if g.draining && g.open == 0 {
 		close(g.empty)
 	}
@@ -270,16 +272,6 @@ func (g *Gateway) logUnknown(script string, names []string) {
 
 // maxUnknown is how many names are told apart for that.
 const maxUnknown = 100
-
-// find returns the route for a decoded path, or nil.
-func (g *Gateway) find(path string) *route {
-	for _, r := range g.routes {
-		if matches(r.Prefix, path) {
-			return r
-		}
-	}
-	return nil
-}
 
 // randomID gives 128 random bits in lowercase hexadecimal digits.
 func randomID() string {

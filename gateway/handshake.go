@@ -29,7 +29,7 @@ const (
 func (g *Gateway) newHTTPServer() *http.Server {
 	s := &http.Server{
 		Handler:                      g,
-		ReadHeaderTimeout:            g.opts.HandshakeTimeout,
+		ReadHeaderTimeout:            g.opts().HandshakeTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
 		DisableGeneralOptionsHandler: true,
 		Protocols:                    new(http.Protocols),
@@ -43,12 +43,13 @@ func (g *Gateway) newHTTPServer() *http.Server {
 // connState counts connections that are not upgraded, all together and by
 // client address. One too many is closed before a byte of it is read.
 func (g *Gateway) connState(c net.Conn, state http.ConnState) {
-	key, counted := g.socketKey(c)
 	switch state {
 	case http.StateNew:
-		fits := g.handshakes.Add(1) <= int64(g.opts.MaxHandshakes)
-		if counted && !g.visitors.begin(key, max(1, g.opts.MaxHandshakes/maxHandshakeShare)) {
-			fits = false
+		o := g.opts()
+		fits := g.handshakes.Add(1) <= int64(o.MaxHandshakes)
+		if key, counted := o.Trust.socketKey(c); counted {
+			g.shaking.Store(c, key)
+			fits = g.visitors.begin(key, max(1, o.MaxHandshakes/maxHandshakeShare)) && fits
 		}
 		if !fits {
 			g.heard.Add(1)
@@ -57,8 +58,8 @@ func (g *Gateway) connState(c net.Conn, state http.ConnState) {
 		}
 	case http.StateHijacked, http.StateClosed:
 		g.handshakes.Add(-1)
-		if counted {
-			g.visitors.end(key)
+		if key, counted := g.shaking.LoadAndDelete(c); counted {
+			g.visitors.end(key.(netip.Prefix))
 		}
 		// Whatever net/http itself refuses never reaches ServeHTTP; all that
 		// is seen of it is one connection more that ends than was heard.
@@ -71,12 +72,12 @@ func (g *Gateway) connState(c net.Conn, state http.ConnState) {
 
 // socketKey is the visitorKey of the socket's other end: before a request is
 // read that is all that is known of a client.
-func (g *Gateway) socketKey(c net.Conn) (key netip.Prefix, counted bool) {
+func (t Trust) socketKey(c net.Conn) (key netip.Prefix, counted bool) {
 	a, err := netip.ParseAddrPort(c.RemoteAddr().String())
 	if err != nil {
 		return netip.Prefix{}, false
 	}
-	return g.opts.Trust.visitorKey(a.Addr().Unmap().String())
+	return t.visitorKey(a.Addr().Unmap().String())
 }
 
 // ServeHTTP answers one request: it becomes a session or is refused.
@@ -84,7 +85,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.heard.Add(1)
 	defer g.rescueHandshake()
 	answer := http.NewResponseController(w)
-	answer.SetWriteDeadline(time.Now().Add(g.opts.HandshakeTimeout))
+	answer.SetWriteDeadline(time.Now().Add(g.opts().HandshakeTimeout))
 	w.Header().Set("Connection", "close")
 	result := g.handshake(w, r)
 	if result != "" {
@@ -95,7 +96,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if result != accepted && result != broken {
 		// net/http now waits for the rest of a body, and sets no limit.
-		answer.SetReadDeadline(time.Now().Add(g.opts.HandshakeTimeout))
+		answer.SetReadDeadline(time.Now().Add(g.opts().HandshakeTimeout))
 	}
 }
 
@@ -115,7 +116,7 @@ func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 		http.Error(w, http.StatusText(status), status)
 		return result
 	}
-	if g.opts.Hosts != nil && !g.opts.Hosts(r.Host) {
+	if g.opts().Hosts != nil && !g.opts().Hosts(r.Host) {
 		http.Error(w, "not a name of this server", http.StatusForbidden)
 		return refusedHost
 	}
@@ -124,10 +125,11 @@ func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 		http.Error(w, "bad path", http.StatusBadRequest)
 		return refusedPath
 	}
-	route := g.find(r.URL.Path)
+	o := g.opts()
+	route := o.find(r.URL.Path)
 	switch {
-	case route == nil && g.opts.Fallback != nil:
-		g.opts.Fallback.ServeHTTP(w, r)
+	case route == nil && o.Fallback != nil:
+		o.Fallback.ServeHTTP(w, r)
 		return ""
 	case route == nil:
 		http.Error(w, "not found", http.StatusNotFound)
@@ -141,8 +143,9 @@ func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 		http.Error(w, refusal.Reason, refusal.Status)
 		return refusedRequest
 	}
-	req := g.readRequest(r)
-	if !websocket.OriginAllowed(r.Header.Get("Origin"), r.Host, req.knownScheme(r), route.Origins) {
+	joined := route.now.Load()
+	req := readRequest(r, o.Trust)
+	if !websocket.OriginAllowed(r.Header.Get("Origin"), r.Host, req.knownScheme(r), joined.Origins) {
 		http.Error(w, "this page's origin may not connect: it is not the request's Host (behind nginx: "+
 			"proxy_set_header Host $http_host), nor in the route's origins", http.StatusForbidden)
 		return refusedOrigin
@@ -152,13 +155,19 @@ func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 		http.Error(w, "request not fit for CGI", http.StatusBadRequest)
 		return refusedRequest
 	}
-	visitor, _ := g.opts.Trust.visitorKey(req.peer.addr)
-	if result, ok := g.enter(visitor); !ok {
+	visitor, _ := o.Trust.visitorKey(req.peer.addr)
+	result, ok := g.enter(route, visitor)
+	switch {
+	case result == refusedPath:
+		http.Error(w, "not found", http.StatusNotFound)
+		return result
+	case !ok:
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, "no more connections at the moment", http.StatusServiceUnavailable)
 		return result
 	}
-	s := &session{gateway: g, route: route, id: randomID(), since: time.Now(), remote: req.peer.addr, visitor: visitor}
+	s := &session{gateway: g, route: route, joined: joined, terms: joined, id: randomID(), since: time.Now(),
+		remote: req.peer.addr, visitor: visitor}
 	s.identify(params, "")
 	return s.admit(w, r, req, offer)
 }
@@ -166,11 +175,11 @@ func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 // admit asks PHP, where the route wants that, and upgrades.
 func (s *session) admit(w http.ResponseWriter, r *http.Request, req *request, offer websocket.Handshake) outcome {
 	defer s.release()
-	subprotocol := choose(s.route.Subprotocols, offer.Subprotocols)
+	subprotocol := choose(s.joined.Subprotocols, offer.Subprotocols)
 	var said *welcome
-	if s.route.has(eventConnect) {
+	if s.joined.has(eventConnect) {
 		v := s.connect(offer.Subprotocols)
-		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.gateway.opts.HandshakeTimeout))
+		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.gateway.opts().HandshakeTimeout))
 		if v.welcome == nil {
 			s.turnAway(v.owed)
 			v.write(w)
@@ -225,7 +234,7 @@ func (s *session) identify(params fastcgi.Params, subprotocol string) {
 
 // turnAway ends a session that was admitted and does not come about.
 func (s *session) turnAway(owed bool) {
-	s.part(websocket.Closing{Code: websocket.StatusAbnormal}, owed && s.route.has(eventDisconnect))
+	s.part(websocket.Closing{Code: websocket.StatusAbnormal}, owed && s.joined.has(eventDisconnect))
 }
 
 // checkSize refuses a request that is larger than a handshake has to be.
@@ -244,7 +253,7 @@ func checkSize(r *http.Request) (result outcome, status int) {
 }
 
 // readRequest takes from r what PHP is told.
-func (g *Gateway) readRequest(r *http.Request) *request {
+func readRequest(r *http.Request, trust Trust) *request {
 	scheme := "http"
 	if r.TLS != nil {
 		scheme = "https"
@@ -255,7 +264,7 @@ func (g *Gateway) readRequest(r *http.Request) *request {
 		query:      r.URL.RawQuery,
 		host:       r.Host,
 		header:     r.Header,
-		peer:       g.opts.Trust.findPeer(remote, scheme, r.Header["X-Forwarded-For"], r.Header["X-Forwarded-Proto"]),
+		peer:       trust.findPeer(remote, scheme, r.Header["X-Forwarded-For"], r.Header["X-Forwarded-Proto"]),
 		serverAddr: "unix:",
 		serverPort: "80",
 	}
@@ -292,7 +301,7 @@ func (s *session) upgrade(w http.ResponseWriter, key, subprotocol string, said *
 	}
 	answer, err := websocket.AppendResponse(nil, key, subprotocol, 0, extra)
 	if err != nil {
-		g.log.Warn("reply of PHP", "connection", s.id, "script", s.route.Script, "error", string(badReply), "reason", err.Error())
+		g.log.Warn("reply of PHP", "connection", s.id, "script", s.terms.Script, "error", string(badReply), "reason", err.Error())
 		s.turnAway(said != nil)
 		http.Error(w, http.StatusText(http.StatusBadGateway), http.StatusBadGateway)
 		return refusedBackend
@@ -303,7 +312,7 @@ func (s *session) upgrade(w http.ResponseWriter, key, subprotocol string, said *
 		s.turnAway(said != nil)
 		return broken
 	}
-	nc.SetDeadline(time.Now().Add(g.opts.HandshakeTimeout))
+	nc.SetDeadline(time.Now().Add(g.opts().HandshakeTimeout))
 	if _, err := nc.Write(answer); err != nil {
 		nc.Close()
 		s.turnAway(said != nil)
@@ -311,7 +320,7 @@ func (s *session) upgrade(w http.ResponseWriter, key, subprotocol string, said *
 	}
 	nc.SetDeadline(time.Time{})
 	s.conn = g.conns.NewConn(nc, s, websocket.Limits{
-		MaxMessage: s.route.MaxMessage, Fragment: s.route.Fragment, Outbox: s.route.Outbox,
+		MaxMessage: s.joined.MaxMessage, Fragment: s.joined.Fragment, Outbox: s.joined.Outbox,
 	})
 	g.directory.add(s)
 	s.greet(said)

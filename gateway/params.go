@@ -53,7 +53,6 @@ func routeParams(r *Route, software, boot string) (fastcgi.Params, error) {
 	e.add("REDIRECT_STATUS", "200")
 	e.add("WS_ROUTE", r.Prefix)
 	e.add("WS_BOOT", boot)
-	e.add("WS_EVENTS", strings.Join(r.Events, ","))
 	return e.params, e.err
 }
 

@@ -84,7 +84,7 @@ func TestFind(t *testing.T) {
 		"/a/b": "/p/b.php", "/a/b/": "/p/b.php", "/a/b/x": "/p/b.php",
 		"/a/b/c": "/p/c.php", "/a/b/c/d": "/p/c.php",
 	} {
-		if r := g.find(path); r == nil || r.Script != want {
+		if r := g.opts().find(path); r == nil || r.now.Load().Script != want {
 			t.Errorf("find(%q) = %+v; want the route of %s", path, r, want)
 		}
 	}

@@ -20,6 +20,7 @@ const maxQueued = 1 << 20
 type session struct {
 	gateway *Gateway
 	route   *route
+	joined  *terms // what of the route stays as it was at the handshake
 	conn    *websocket.Conn
 	id      string         // WS_CONNECTION_ID
 	since   time.Time      // WS_CONNECTED_AT
@@ -28,6 +29,7 @@ type session struct {
 	params  fastcgi.Params // what every event of the connection repeats
 
 	// Of whoever handles the session's events, one after the other.
+	terms      *terms     // what the event goes by
 	seq        uint64     // of the last event
 	inHand     int        // bytes of the message that PHP works on
 	attributes attributes // others read them under mu, so they are replaced under it
@@ -99,7 +101,7 @@ func (s *session) hold(n int) {
 }
 
 func (s *session) fullLocked() bool {
-	return len(s.queue) >= s.route.Waiting || s.queued >= maxQueued
+	return len(s.queue) >= s.route.now.Load().Waiting || s.queued >= maxQueued
 }
 
 // Fail closes the connection once the messages that came before the fault are
@@ -171,7 +173,7 @@ func (s *session) Ended(how websocket.Closing) {
 
 // finish is called once, when the socket is gone and the last message event
 // has ended.
-func (s *session) finish() { s.part(s.how, s.route.has(eventDisconnect)) }
+func (s *session) finish() { s.part(s.how, s.joined.has(eventDisconnect)) }
 
 // part ends a session. If PHP is owed a disconnect the session keeps its place
 // among the connections until that is delivered: who comes and goes faster than
@@ -182,11 +184,11 @@ func (s *session) part(how websocket.Closing, owed bool) {
 		return
 	}
 	s.seq++
-	s.route.late.post(lateEvent{s, eventDisconnect, how})
+	s.post(lateEvent{s, eventDisconnect, how})
 }
 
 // gone gives the session's place to another.
-func (s *session) gone() { s.gateway.leave(s.visitor) }
+func (s *session) gone() { s.gateway.leave(s.route, s.visitor) }
 
 // serve works on m and on what has come meanwhile.
 func (s *session) serve(m message) {

@@ -41,7 +41,7 @@ func (s *session) stream(response *fastcgi.Response, kind format) (r reply, word
 		response.Close()
 		return r, "", s.logStderr(response)
 	}
-	err := s.copyStream(&r, response, splitter{format: kind, max: s.route.MaxReply})
+	err := s.copyStream(&r, response, splitter{format: kind, max: s.terms.MaxReply})
 	cut := s.endStream()
 	response.Close()
 	stderr = s.logStderr(response)

@@ -6,9 +6,8 @@ import "sync"
 // together. Over it the connection that holds most has to go, for it is the
 // one whose going helps, and never one that holds little.
 type budget struct {
-	limit int64
-
 	mu      sync.Mutex // guards what follows, and Conn.shed
+	limit   int64
 	total   int64
 	leaving int64           // the part of total held by connections being shed
 	held    map[*Conn]int64 // of connections that hold anything
@@ -50,6 +49,13 @@ func (b *budget) charge(c *Conn, n int64) (victim *Conn) {
 		b.leaving += most
 	}
 	return victim
+}
+
+// allow changes the limit.
+func (b *budget) allow(limit int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.limit = limit
 }
 
 func (b *budget) used() int64 {

@@ -19,6 +19,8 @@ type Server struct {
 	stats  counters
 	epoch  time.Time
 
+	ping, pong atomic.Int64 // those of Options, in nanoseconds; Reconfigure changes them
+
 	stop    chan struct{}
 	sweeper sync.WaitGroup
 	work    sync.WaitGroup // loops, readers and drainers
@@ -39,6 +41,8 @@ func NewServer(o Options) (*Server, error) {
 		epoch:  time.Now(),
 		stop:   make(chan struct{}),
 	}
+	s.ping.Store(int64(o.Ping))
+	s.pong.Store(int64(o.Pong))
 	for range o.Loops {
 		l := &loop{server: s}
 		s.loops = append(s.loops, l)
@@ -55,6 +59,20 @@ func NewServer(o Options) (*Server, error) {
 	}
 	s.sweeper.Go(s.sweep)
 	return s, nil
+}
+
+// Reconfigure changes Ping, Pong and Buffers to those of o, for connections that
+// are open as well; the other options stay. Fewer Buffers than are held cost the
+// largest their connection when the next byte comes.
+func (s *Server) Reconfigure(o Options) error {
+	o, err := o.withDefaults()
+	if err != nil {
+		return err
+	}
+	s.ping.Store(int64(o.Ping))
+	s.pong.Store(int64(o.Pong))
+	s.budget.allow(o.Buffers)
+	return nil
 }
 
 // NewConn makes nc, whose opening handshake is done, a connection of s that

@@ -58,13 +58,13 @@ func (c *Conn) check(now int64) {
 	case readerState(c.reader.Load()) == paused:
 		c.pinged = 0 // a pong would not be read
 	case c.pinged == 0:
-		if now-heard >= int64(c.server.opts.Ping) && c.ping() {
+		if now-heard >= c.server.ping.Load() && c.ping() {
 			stats.pings.Add(1)
 			c.pinged = now
 		}
 	case heard >= c.pinged:
 		c.pinged = 0
-	case now-c.pinged >= int64(c.server.opts.Pong):
+	case now-c.pinged >= c.server.pong.Load():
 		stats.pongTimeouts.Add(1)
 		c.Kill()
 	}
