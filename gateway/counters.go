@@ -16,6 +16,8 @@ type counters struct {
 	closes     map[string]*metrics.Counter
 	latency    *metrics.Histogram
 	dropped    *metrics.Counter
+	replies    *metrics.Counter // of messages for clients: what PHP said
+	excuses    *metrics.Counter // and that it said nothing of use
 	pauses     *metrics.Counter
 	panics     *metrics.Counter
 }
@@ -65,6 +67,9 @@ func newCounters(r *metrics.Registry) *counters {
 		pauses:     r.Counter("ws_fpm_reading_paused_total", "Times that a client was not read, for too many of its messages waited."),
 		panics:     r.Counter("ws_fpm_panics_total", "Panics while a client was served; each cost that client its connection."),
 	}
+	const toClients = "Messages for clients, by what they are; each is then sent or counted as dropped."
+	c.replies = r.Counter("ws_fpm_messages_for_clients_total", toClients, metrics.Label{Name: "kind", Value: "reply"})
+	c.excuses = r.Counter("ws_fpm_messages_for_clients_total", toClients, metrics.Label{Name: "kind", Value: "failure"})
 	for _, o := range outcomes {
 		c.handshakes[o] = r.Counter("ws_fpm_handshakes_total", "Handshakes by result.", metrics.Label{Name: "result", Value: string(o)})
 	}

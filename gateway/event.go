@@ -154,6 +154,7 @@ func (s *session) sendBody(r reply, body []byte) {
 			"connection", s.id, "seq", s.seq, "script", s.terms.Script)
 	}
 	if send {
+		s.gateway.count.replies.Inc()
 		s.conn.WriteMessage(op, body) // what is not accepted is counted there
 	}
 }
@@ -201,6 +202,7 @@ func (s *session) logStderr(r *fastcgi.Response) string {
 func (s *session) sendFailure(word failure, stderr string) {
 	switch s.terms.OnError {
 	case OnErrorMessage:
+		s.gateway.count.excuses.Inc()
 		s.conn.WriteMessage(websocket.Text, s.failureMessage(word, stderr))
 	case OnErrorClose:
 		s.closeNow(websocket.Closing{Code: websocket.StatusInternal, Reason: string(word)})
