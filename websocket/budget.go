@@ -17,7 +17,7 @@ type budget struct {
 // is exceeded it returns the connection to shed, else nil.
 //
 // What a connection being shed still holds counts no more: it is as good as
-// free, and nobody else has to go for it.
+// free, and nobody else has to go for it. There is little of that: see crowded.
 func (b *budget) charge(c *Conn, n int64) (victim *Conn) {
 	if n == 0 {
 		return nil
@@ -56,6 +56,14 @@ func (b *budget) allow(limit int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.limit = limit
+}
+
+// crowded reports whether connections being shed, c apart, hold more than a
+// quarter of the limit.
+func (b *budget) crowded(c *Conn) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.leaving-b.held[c] > b.limit/4
 }
 
 func (b *budget) used() int64 {

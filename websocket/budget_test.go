@@ -96,6 +96,23 @@ func TestBudgetCountsWhatWaitsToBeSent(t *testing.T) {
 	}
 }
 
+// Clients that are shed and read nothing would each keep the frame that is being
+// written to them until the time for a write is over.
+func TestBudgetCutsThoseThatGoSlowly(t *testing.T) {
+	h := open(t, piped, Options{Buffers: 1000})
+	for range 8 {
+		p := h.enter(Limits{})
+		p.send(Binary, make([]byte, 600-4)) // which nobody reads
+		p.send(Binary, make([]byte, 600-4))
+		receive(t, p.shed)
+		eventually(t, "what is held is little over the limit", func() bool { return h.Stats().Held <= 1000+250+600 })
+	}
+	h.peers[7].wantEOF()
+	if st := h.Stats(); st.DroppedShed+st.DroppedClosed < 14 {
+		t.Errorf("%d and %d messages counted as dropped", st.DroppedShed, st.DroppedClosed)
+	}
+}
+
 // A client that is shed for an unfinished message, and then does nothing, must
 // not keep the message's memory until it is cut.
 func TestBudgetFreesAnUnfinishedMessageAtOnce(t *testing.T) {

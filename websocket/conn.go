@@ -116,7 +116,9 @@ func (c *Conn) charge(n int) {
 }
 
 // shedLoad closes c because it holds more than any other. What it holds has to
-// be free soon, so not even the client's close frame is waited for.
+// be free soon, so not even the client's close frame is waited for. A client
+// that reads nothing would keep the frame being written for as long as a write
+// may take; if many do that, they are cut.
 func (c *Conn) shedLoad() {
 	defer c.rescue()
 	c.server.stats.shed.Add(1)
@@ -125,10 +127,14 @@ func (c *Conn) shedLoad() {
 	c.mu.Lock()
 	c.dropLocked(&c.server.stats.droppedShed)
 	c.sendCloseLocked(payload)
+	stuck := c.heldOut > 0
 	c.unlock()
 	c.handler.Shed()
 	c.Resume()
 	c.nudge()
+	if stuck && c.server.budget.crowded(c) {
+		c.Kill()
+	}
 }
 
 // Kill cuts the connection without a closing handshake.
