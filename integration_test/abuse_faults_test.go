@@ -30,10 +30,9 @@ func TestAbuseFaults(t *testing.T) {
 	toFPM := startFaultProxy(t, func() (net.Conn, error) { return net.Dial(f.network, f.address) }, choose)
 	toGateway := startFaultProxy(t, func() (net.Conn, error) { return dialRaw(g.addresses[0]) }, choose)
 	s := besiege(t, "95 faults", besiegeOptions{
-		children: 10, // enough for both pools
-		global:   "ping = 1s\npong = 1s",
-		more:     "[fastcgi faulty]\naddress = " + toFPM.address() + "\ntimeout = 5s\n",
-		routes:   []string{"/faulty whole.php\nfastcgi = faulty", "/fine whole.php"},
+		global: "ping = 1s\npong = 1s",
+		more:   "[fastcgi faulty]\naddress = " + toFPM.address() + "\ntimeout = 5s\n",
+		routes: []string{"/faulty whole.php\nfastcgi = faulty", "/fine whole.php"},
 	})
 	f, g = s.f, s.g
 	f.write("whole.php", wholeScript)

@@ -40,7 +40,8 @@ type usage struct{ rssKiB, goroutines, descriptors int }
 // besiegeOptions say how a siege differs from the plain one: /ws is an echo,
 // and all canaries come to it.
 type besiegeOptions struct {
-	children int      // of php-fpm; zero: 5
+	children int      // of php-fpm; zero: 10, which is enough for two pools
+	alone    bool     // not beside other tests, in the short form either
 	global   string   // lines of the configuration above the first section
 	pool     string   // lines of [fastcgi]
 	more     string   // further sections
@@ -52,9 +53,18 @@ type besiegeOptions struct {
 // besiege starts php-fpm, the program and canaries, and measures peace.
 func besiege(t *testing.T, name string, o besiegeOptions) *siege {
 	t.Helper()
+	if !long() && !o.alone {
+		t.Parallel() // figures are for the long form
+	}
 	s := &siege{t: t, name: name}
-	s.f = startFPM(t, fpmOptions{pool: []string{"pm.max_children = " + itoa(cmp.Or(o.children, 5)), "php_admin_value[display_errors] = off"}})
+	s.f = startFPM(t, fpmOptions{pool: []string{"pm.max_children = " + itoa(cmp.Or(o.children, 10)), "php_admin_value[display_errors] = off"}})
 	socket := s.f.file("control")
+	for i, route := range o.routes {
+		if !strings.Contains(route, "fastcgi = ") {
+			o.routes[i] = route + "\nfastcgi = attacked"
+		}
+	}
+	o.more += "\n[fastcgi attacked]\naddress = " + s.f.configAddress() + "\n"
 	conf := strings.Replace(s.f.config(o.global, append([]string{"/ws echo.php"}, o.routes...)...), "[fastcgi]\n", "[fastcgi]\n"+o.pool+"\n", 1) +
 		o.more + "\n[control]\nlisten = unix:" + socket + "\n"
 	if o.start == nil {
