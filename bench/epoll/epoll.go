@@ -7,6 +7,7 @@ package epoll
 
 import (
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -49,12 +50,32 @@ func (s *Set) control(op, fd int, events uint32) error {
 // Close closes the set, not its sockets.
 func (s *Set) Close() { syscall.Close(s.fd) }
 
-// Wait waits for so many milliseconds, or without end if negative. What it
-// returns is overwritten by the next call.
-func (s *Set) Wait(milliseconds int) ([]syscall.EpollEvent, error) {
+// Wait waits without end. What it returns is overwritten by the next call.
+func (s *Set) Wait() ([]syscall.EpollEvent, error) {
 	// epoll_wait itself does not exist on arm64.
 	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(s.fd),
-		uintptr(unsafe.Pointer(&s.events[0])), uintptr(len(s.events)), uintptr(milliseconds), 0, 0)
+		uintptr(unsafe.Pointer(&s.events[0])), uintptr(len(s.events)), ^uintptr(0), 0, 0)
+	return s.given(n, errno)
+}
+
+// epollPwait2 is the system call of this name, on every architecture; Linux
+// has it since 5.11.
+const epollPwait2 = 441
+
+// WaitFor waits no longer than d, to the nanosecond. The scheduler sees it, so
+// that others can run.
+func (s *Set) WaitFor(d time.Duration) ([]syscall.EpollEvent, error) {
+	timeout := syscall.NsecToTimespec(max(int64(d), 0))
+	n, _, errno := syscall.Syscall6(epollPwait2, uintptr(s.fd),
+		uintptr(unsafe.Pointer(&s.events[0])), uintptr(len(s.events)), uintptr(unsafe.Pointer(&timeout)), 0, 0)
+	if errno == syscall.ENOSYS {
+		n, _, errno = syscall.Syscall6(syscall.SYS_EPOLL_PWAIT, uintptr(s.fd),
+			uintptr(unsafe.Pointer(&s.events[0])), uintptr(len(s.events)), uintptr((d+time.Millisecond-1)/time.Millisecond), 0, 0)
+	}
+	return s.given(n, errno)
+}
+
+func (s *Set) given(n uintptr, errno syscall.Errno) ([]syscall.EpollEvent, error) {
 	if errno == syscall.EINTR {
 		return nil, nil
 	}

@@ -75,7 +75,7 @@ func Serve(listen, php, script string, conns int) error {
 		return err
 	}
 	for {
-		events, err := set.Wait(-1)
+		events, err := set.Wait()
 		if err != nil {
 			return err
 		}

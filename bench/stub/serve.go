@@ -50,7 +50,7 @@ func Serve(address string, head []byte, log io.Writer) error {
 	}
 	s := &server{set: set, listener: listener, head: head, buf: make([]byte, 256<<10), log: log}
 	for {
-		events, err := set.Wait(-1)
+		events, err := set.Wait()
 		if err != nil {
 			return err
 		}

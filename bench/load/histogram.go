@@ -1,4 +1,4 @@
-package main
+package load
 
 import (
 	"math/bits"
@@ -63,4 +63,9 @@ func bucketTop(i int) time.Duration {
 	}
 	shift := i/subBuckets - 1
 	return time.Duration(uint64(i-shift*subBuckets+1)<<shift - 1)
+}
+
+// into sets what a result says of latency.
+func (h *histogram) into(r *Result) {
+	r.Messages, r.P50, r.P99, r.Max = h.count, h.quantile(0.5), h.quantile(0.99), h.max
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package load
 
 import (
 	"bufio"
@@ -10,12 +10,14 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"ws-fpm/bench/epoll"
 )
 
 // frameOf is an unmasked frame with a length in its shortest form.
@@ -41,7 +43,7 @@ func TestFeed(t *testing.T) {
 		{"an answer too short", frameOf(0x81, want[:199]), "answer of 199", "", false},
 		{"an answer too long", frameOf(0x81, want+"x"), "wrong answer", "", false},
 		{"binary for text", frameOf(0x82, want), "opcode 2", "", false},
-		{"two answers", long + long, "opcode 1", "", true},
+		{"two answers", long + long, "two answers", "", true},
 		{"a close", frameOf(0x88, "\x03\xe8"), "closed with 03e8", "", false},
 		{"a mask", "\x81\x85", "masked", "", false},
 		{"a reserved bit", "\xc1\x00", "reserved", "", false},
@@ -49,10 +51,14 @@ func TestFeed(t *testing.T) {
 		for _, step := range []int{len(test.wire), 1, 3} {
 			c, complete, failed := &conn{}, false, ""
 			for part := range slices.Chunk([]byte(test.wire), step) {
-				done, err := c.feed(part, []byte(want), 1)
-				if complete = complete || done; err != nil {
-					failed = err.Error()
-					break
+				for done, err := false, error(nil); len(part) > 0 && failed == ""; {
+					if part, done, err = c.feed(part, []byte(want), 1); err != nil {
+						failed = err.Error()
+					}
+					if done && complete {
+						failed = "two answers"
+					}
+					complete = complete || done
 				}
 			}
 			if !strings.Contains(failed, test.err) || test.err == "" && failed != "" {
@@ -91,16 +97,6 @@ func TestHistogram(t *testing.T) {
 		if got := h.quantile(q); got < want || got > want+want/64 {
 			t.Errorf("quantile(%v) = %v, want %v", q, got, want)
 		}
-	}
-}
-
-func TestParseStat(t *testing.T) {
-	got, err := parseStat("1 (a b) c) S 1 1 1 0 -1 0 0 0 0 0 250 50 7 7 20 0")
-	if want := 3 * time.Second; got != want || err != nil {
-		t.Errorf("parseStat = %v, %v; want %v", got, err, want)
-	}
-	if _, err := parseStat("1 (a) S 1"); err == nil {
-		t.Error("parseStat took a short line")
 	}
 }
 
@@ -160,40 +156,87 @@ func echoOn(conn net.Conn, liar int) {
 	}
 }
 
+func measure(t *testing.T, mode string, args ...string) (Result, error) {
+	t.Helper()
+	s, err := Parse(mode, args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Run(s)
+}
+
 func TestEcho(t *testing.T) {
-	addr, pid := serve(t, 0), os.Getpid()
+	addr, pid := serve(t, 0), strconv.Itoa(os.Getpid())
 	for _, size := range []string{"16", "125", "126", "60000"} {
-		var out strings.Builder
-		err := run([]string{"echo", "-addr", addr, "-n", "5", "-threads", "2", "-size", size, "-warm", "10ms", "-d", "50ms",
-			"-pid", strconv.Itoa(pid)}, &out)
-		if err != nil {
-			t.Fatalf("%s bytes: %v", size, err)
-		}
-		if ok, _ := regexp.MatchString(`messages   [1-9].*\nlatency .*\nserver .*\ngenerator `, out.String()); !ok {
-			t.Errorf("%s bytes: printed %q", size, out.String())
+		for _, rate := range []string{"0", "2000"} {
+			r, err := measure(t, "echo", "-addr", addr, "-n", "5", "-threads", "2", "-size", size, "-warm", "10ms", "-d", "50ms", "-rate", rate, "-pid", pid)
+			if err != nil {
+				t.Fatalf("%s bytes, rate %s: %v", size, rate, err)
+			}
+			if r.Messages == 0 || r.P50 <= 0 || r.P99 < r.P50 || r.Max < r.P99 || r.CPU() <= 0 || r.Own <= 0 {
+				t.Errorf("%s bytes, rate %s: %+v", size, rate, r)
+			}
 		}
 	}
 }
 
 func TestEchoFindsALie(t *testing.T) {
-	err := run([]string{"echo", "-addr", serve(t, 3), "-n", "2", "-warm", "0s", "-d", "1s"}, io.Discard)
+	_, err := measure(t, "echo", "-addr", serve(t, 3), "-n", "2", "-warm", "0s", "-d", "1s")
 	if err == nil || !strings.Contains(err.Error(), "wrong answer") {
-		t.Errorf("run = %v, want a wrong answer", err)
+		t.Errorf("Run = %v, want a wrong answer", err)
+	}
+}
+
+// A message that was due while the one before it was not answered is late from
+// when it was due.
+func TestRateCountsFromWhenDue(t *testing.T) {
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := epoll.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &loop{set: set, m: newMessage(16, false), opcode: 1, echo: true, rate: 1000, stopAt: time.Hour,
+		began: time.Now().Add(-10500 * time.Microsecond)}
+	defer l.close()
+	defer syscall.Close(pair[1])
+	if err := l.add(&conn{fd: pair[0]}); err != nil {
+		t.Fatal(err)
+	}
+	wait, err := l.issue(10500 * time.Microsecond)
+	if c := l.conns[0]; err != nil || wait != 500*time.Microsecond || c.seq != 1 || c.due != 0 || c.owed != 10 {
+		t.Errorf("issue = %v, %v with message %d due at %d and %d owed; want 500µs, message 1 due at 0, 10 owed", wait, err, c.seq, c.due, c.owed)
+	}
+	l.inFlight--
+	if err := l.answered(l.conns[0]); err != nil {
+		t.Fatal(err)
+	}
+	if c := l.conns[0]; c.due != 1e6 || c.owed != 9 || l.latency.max < 10500*time.Microsecond {
+		t.Errorf("after the answer the next is due at %d, %d owed, latency %v; want 1000000, 9, at least 10.5ms", c.due, c.owed, l.latency.max)
 	}
 }
 
 func TestIdle(t *testing.T) {
-	var out strings.Builder
-	err := run([]string{"idle", "-addr", serve(t, 0), "-n", "20", "-wait", "10ms", "-pid", strconv.Itoa(os.Getpid())}, &out)
-	if err != nil || !strings.Contains(out.String(), "bytes per connection") {
-		t.Errorf("run = %v, printed %q", err, out.String())
+	r, err := measure(t, "idle", "-addr", serve(t, 0), "-n", "30", "-wait", "10ms", "-after", "10ms", "-pid", strconv.Itoa(os.Getpid()))
+	if err != nil || r.Conns != 30 || r.Opened <= 0 {
+		t.Errorf("Run = %+v, %v", r, err)
 	}
 }
 
-func TestFlags(t *testing.T) {
-	for _, args := range [][]string{nil, {"x"}, {"echo", "-n", "0"}, {"echo", "-size", "15"}, {"echo", "-d", "0s"}, {"idle", "x"}} {
-		if err := run(args, io.Discard); err == nil {
-			t.Errorf("run(%q) took it", args)
+func TestConnect(t *testing.T) {
+	r, err := measure(t, "connect", "-addr", serve(t, 0), "-n", "3", "-warm", "1ms", "-d", "50ms", "-pid", strconv.Itoa(os.Getpid()))
+	if err != nil || r.Messages == 0 || r.P50 <= 0 {
+		t.Errorf("Run = %+v, %v", r, err)
+	}
+}
+
+func TestParse(t *testing.T) {
+	for _, args := range []string{"echo -n 0", "echo -size 15", "echo -d 0s", "echo -rate -1", "idle x", "broadcast", "broadcast -publish x -n 2 -slow 2"} {
+		fields := strings.Fields(args)
+		if _, err := Parse(fields[0], fields[1:]); err == nil {
+			t.Errorf("Parse took %q", args)
 		}
 	}
 }
