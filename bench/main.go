@@ -20,6 +20,7 @@ import (
 
 const usage = `usage: bench COMMAND [FLAG]...; bench COMMAND -h lists its flags
 
+  quick                            ws-fpm, the best peer and the floor, 1 KiB and 50 connections: about a minute
   echo, idle, connect, broadcast   load for a server that is running
   stub                             a FastCGI responder that answers at once
   floor                            a gateway that only makes its system calls
@@ -39,6 +40,8 @@ func run(args []string, out io.Writer) error {
 	}
 	command, args := args[0], args[1:]
 	switch command {
+	case "quick":
+		return runSuite(command, args, out)
 	case "echo", "idle", "connect", "broadcast":
 		return runLoad(command, args, out)
 	case "stub":

@@ -1,0 +1,85 @@
+package report
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"ws-fpm/bench/load"
+)
+
+func TestQuartiles(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		values []float64
+		want   Quartiles
+		text   string
+	}{
+		{"nothing", nil, Quartiles{}, "–"},
+		{"one", []float64{2}, Quartiles{2, 2, 2, 1}, "2.00"},
+		{"two, of which each quartile is between", []float64{4, 2}, Quartiles{2.5, 3, 3.5, 2}, "3.00 (2.50–3.50)"},
+		{"five", []float64{50, 10, 40, 20, 30}, Quartiles{20, 30, 40, 5}, "30.0 (20.0–40.0)"},
+	} {
+		got := quartilesOf(test.values)
+		if got != test.want || got.String() != test.text {
+			t.Errorf("%s: %+v, %q; want %+v, %q", test.name, got, got, test.want, test.text)
+		}
+	}
+	for v, want := range map[float64]string{0: "0.00", 9.994: "9.99", 99.94: "99.9", 999.4: "999", 1000: "1,000", 1234567: "1,234,567"} {
+		if got := figure(v); got != want {
+			t.Errorf("figure(%v) = %q, want %q", v, got, want)
+		}
+	}
+}
+
+var echoCell = Cell{Name: "1 KiB", Backend: "stub", Mode: "echo", Size: 1024, Conns: 50}
+
+// someData has two rounds; the machine is twice as slow in the second.
+func someData() Data {
+	d := Data{System: "a machine", Rounds: 2, Targets: []Target{
+		{Key: "ws-fpm", Name: "**ws-fpm**", Kind: Ours}, {Key: "a", Name: "peer `a`"}, {Key: "b", Name: "peer b"},
+		{Key: "c", Name: "peer c"}, {Key: "floor", Name: "the floor", Kind: Floor}},
+		Calls: map[string]map[string]float64{"1 KiB": {"ws-fpm": 4.1}}}
+	for round, slow := range []time.Duration{1, 2} {
+		for key, us := range map[string]time.Duration{"ws-fpm": 10, "a": 30, "b": 20, "floor": 5} {
+			d.Samples = append(d.Samples, Sample{Cell: echoCell, Target: key, Round: round, Result: load.Result{
+				Messages: 1000, Seconds: 1, Server: us * slow * time.Millisecond, P50: slow * 100 * time.Microsecond, P99: slow * 1500 * time.Microsecond}})
+		}
+	}
+	d.Samples = append(d.Samples, Sample{Cell: echoCell, Target: "c", Error: "it fell over"})
+	return d
+}
+
+func TestRatio(t *testing.T) {
+	d := someData()
+	if got, want := d.Ratio(echoCell, "a", "ws-fpm", CPU), (Quartiles{3, 3, 3, 2}); got != want {
+		t.Errorf("Ratio = %+v, want %+v: what slows a whole round is not in it", got, want)
+	}
+	d.Samples[0].Error = "lost"
+	lost := d.Samples[0].Target
+	other := map[bool]string{true: "b", false: "a"}[lost == "a"]
+	if got := d.Ratio(echoCell, lost, other, CPU); got.N != 1 {
+		t.Errorf("Ratio counts %d rounds, want the one that both have", got.N)
+	}
+}
+
+func TestBest(t *testing.T) {
+	if got := someData().Best(echoCell, CPU); got != "b" {
+		t.Errorf("Best = %q, want b: neither ours nor the floor is a peer, and c has no figure", got)
+	}
+}
+
+func TestText(t *testing.T) {
+	var b strings.Builder
+	someData().Text(&b)
+	for _, want := range []string{
+		"a machine; 2 rounds",
+		"ws-fpm     1,000     150   2,250    15.0  1.00 (1.00–1.00)   4.10         0.00\n",
+		"peer a     1,000     150   2,250    45.0  3.00 (3.00–3.00)      –         0.00\n",
+		"  peer c: it fell over\n",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("Text lacks %q:\n%s", want, b.String())
+		}
+	}
+}

@@ -1,0 +1,86 @@
+//go:build linux
+
+package suite
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+
+	"ws-fpm/bench/report"
+)
+
+// A Target is one of the programs that are compared. To add one, add it to
+// Targets: a name, and how it is started.
+type Target struct {
+	report.Target
+	// command writes what the program needs into its place, and says how to
+	// start it. It must listen there, stay in the foreground, and end at SIGTERM.
+	command func(place) ([]string, error)
+}
+
+// Targets are all that are known, in the order of the tables.
+func Targets() []Target {
+	return []Target{
+		{report.Target{Key: "ws-fpm", Name: "**ws-fpm**", Kind: report.Ours}, wsfpm("")},
+		{report.Target{Key: "ws-fpm-8M", Name: "ws-fpm, `keep_alive_body = 8M`", Kind: report.Ours}, wsfpm("keep_alive_body = 8M\n")},
+		{report.Target{Key: "gws", Name: "Go: lxzan/gws, a lean pooled FastCGI client"}, golang("gws")},
+		{report.Target{Key: "gorilla", Name: "Go: gorilla/websocket, the same client"}, golang("gorilla")},
+		{report.Target{Key: "node", Name: "Node.js: `ws`, a keep-alive FastCGI client"}, node},
+		{report.Target{Key: "nginx", Name: "nginx + lua-nginx-websocket, one connection per message", MaxSize: 65535}, nginx("nginx.conf")},
+		{report.Target{Key: "nginx-keep", Name: "the same with upstream keep-alive", MaxSize: 65535}, nginx("nginx-keep.conf")},
+		{report.Target{Key: "gofast", Name: "Go: gorilla/websocket + gofast, as written in an hour"}, golang("gofast")},
+		{report.Target{Key: "floor", Name: "the system calls alone", Kind: report.Floor}, func(p place) ([]string, error) {
+			return []string{p.self, "floor", "-listen", p.listen, "-php", "unix:" + p.php, "-script", p.script, "-conns", strconv.Itoa(p.conns)}, nil
+		}},
+	}
+}
+
+// wsfpm is ws-fpm as it is built here, with further lines in [fastcgi]. A
+// connection of the load sends more than the 200 messages a second of the
+// default.
+func wsfpm(lines string) func(place) ([]string, error) {
+	return func(p place) ([]string, error) {
+		conf := filepath.Join(p.dir, "ws-fpm.conf")
+		text := fmt.Sprintf("listen = %s\nlog_level = warn\n[fastcgi]\naddress = unix:%s\nmax_conns = %d\n%s"+
+			"[control]\nlisten = unix:%s\n[route /ws]\nscript = %s\norigins = *\n", p.listen, p.php, p.conns, lines, p.control, p.script)
+		argv := []string{p.wsfpm, "serve", "-config", conf}
+		if err := os.WriteFile(conf, []byte(text+"message_rate = 1000000\n"), 0o644); err != nil {
+			return nil, err
+		}
+		// Before ws-fpm had a message_rate, it refused the key.
+		if out, _ := exec.Command(p.wsfpm, "check", "-config", conf).CombinedOutput(); bytes.Contains(out, []byte("message_rate")) {
+			return argv, os.WriteFile(conf, []byte(text), 0o644)
+		}
+		return argv, nil
+	}
+}
+
+func golang(name string) func(place) ([]string, error) {
+	return func(p place) ([]string, error) {
+		if p.golang == "" {
+			return nil, errors.New("the peers in Go could not be built")
+		}
+		return []string{filepath.Join(p.golang, name), "-listen", p.listen, "-php", p.php, "-script", p.script, "-conns", strconv.Itoa(p.conns)}, nil
+	}
+}
+
+func node(p place) ([]string, error) {
+	if p.node == "" {
+		return nil, errors.New("there is no node with ws")
+	}
+	return []string{p.node, filepath.Join(p.root, "bench/peers/node/server.js"), p.listen, p.php, p.script, strconv.Itoa(p.conns)}, nil
+}
+
+func nginx(template string) func(place) ([]string, error) {
+	return func(p place) ([]string, error) {
+		if p.nginx == "" {
+			return nil, errors.New("there is no nginx with lua")
+		}
+		return []string{"sh", filepath.Join(p.root, "bench/peers/nginx/start"), p.nginx, template, p.dir, p.listen, p.php, p.script, strconv.Itoa(p.conns)}, nil
+	}
+}
