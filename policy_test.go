@@ -45,7 +45,7 @@ var pure = []string{
 	"fastcgi/head.go", "fastcgi/mux.go", "fastcgi/params.go", "fastcgi/record.go",
 	"gateway/attributes.go", "gateway/channels.go", "gateway/cookies.go", "gateway/params.go", "gateway/path.go", "gateway/peer.go", "gateway/reply.go", "gateway/stream.go",
 	"websocket/backlog.go", "websocket/close.go", "websocket/closing.go", "websocket/decoder.go", "websocket/encode.go", "websocket/errors.go", "websocket/extensions.go", "websocket/frame.go",
-	"websocket/mask.go", "websocket/origin.go", "websocket/request.go", "websocket/utf8.go",
+	"websocket/mask.go", "websocket/origin.go", "websocket/rate.go", "websocket/request.go", "websocket/utf8.go",
 }
 
 var pureImports = []string{

@@ -64,6 +64,7 @@ func gatewayOptions(c *config.Config, pools map[string]*fastcgi.Client, log *slo
 			Origins:      r.Origins,
 			Subprotocols: r.Subprotocols,
 			MaxMessage:   r.MaxMessage,
+			MessageRate:  r.MessageRate,
 			MaxReply:     int(r.MaxReply),
 			Fragment:     int(r.Fragment),
 			Outbox:       int(r.Outbox),

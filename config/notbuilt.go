@@ -13,7 +13,6 @@ type absent struct {
 // notBuilt is the one list of what the parser knows and the program cannot do
 // yet.
 var notBuilt = []absent{
-	{"route", "message_rate", "", "not available in this version"},
 	{"route", "compression", "on", "want off: compression is not available in this version"},
 }
 

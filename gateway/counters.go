@@ -57,6 +57,8 @@ var closeLabels = [...]string{"1000", "1001", "1002", "1003", "1005", "1006", "1
 // latencies are the upper bounds of the time PHP takes, in seconds.
 var latencies = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 
+const pauses = "Times that a client was not read for a while, by cause."
+
 func newCounters(r *metrics.Registry) *counters {
 	c := &counters{
 		handshakes: map[outcome]*metrics.Counter{},
@@ -64,7 +66,7 @@ func newCounters(r *metrics.Registry) *counters {
 		closes:     map[string]*metrics.Counter{},
 		latency:    r.Histogram("ws_fpm_event_seconds", "Time from an event to the end of PHP's reply.", latencies),
 		dropped:    r.Counter("ws_fpm_messages_dropped_total", "Messages not given to PHP, for their connection was closing."),
-		pauses:     r.Counter("ws_fpm_reading_paused_total", "Times that a client was not read, for too many of its messages waited."),
+		pauses:     r.Counter("ws_fpm_reading_paused_total", pauses, metrics.Label{Name: "cause", Value: "waiting"}),
 		panics:     r.Counter("ws_fpm_panics_total", "Panics while a client was served; each cost that client its connection."),
 	}
 	const toClients = "Messages for clients, by what they are; each is then sent or counted as dropped."
@@ -122,6 +124,9 @@ func observe(r *metrics.Registry, s *websocket.Server) {
 	count("ws_fpm_messages_sent_total", "Messages wholly handed to sockets.", func(s websocket.Stats) uint64 { return s.MessagesOut })
 	count("ws_fpm_sent_bytes_total", "Bytes written to clients.", func(s websocket.Stats) uint64 { return s.BytesOut })
 	count("ws_fpm_pings_total", "Pings sent.", func(s websocket.Stats) uint64 { return s.Pings })
+
+	count("ws_fpm_reading_paused_total", pauses, func(s websocket.Stats) uint64 { return s.ThrottledMessages }, cause("message_rate"))
+	count("ws_fpm_reading_paused_total", pauses, func(s websocket.Stats) uint64 { return s.ThrottledControl }, cause("control_rate"))
 
 	const drops = "Messages for clients that were dropped, by cause."
 	count("ws_fpm_sends_dropped_total", drops, func(s websocket.Stats) uint64 { return s.DroppedClosed }, cause("closed"))

@@ -320,7 +320,7 @@ func (s *session) upgrade(w http.ResponseWriter, key, subprotocol string, said *
 	}
 	nc.SetDeadline(time.Time{})
 	s.conn = g.conns.NewConn(nc, s, websocket.Limits{
-		MaxMessage: s.joined.MaxMessage, Fragment: s.joined.Fragment, Outbox: s.joined.Outbox,
+		MaxMessage: s.joined.MaxMessage, MessageRate: s.joined.MessageRate, Fragment: s.joined.Fragment, Outbox: s.joined.Outbox,
 	})
 	g.directory.add(s)
 	s.greet(said)

@@ -113,3 +113,29 @@ func TestHandshakeDraining(t *testing.T) {
 		t.Errorf("Shutdown: %v", err)
 	}
 }
+
+// A route's message_rate is what a client gets through; what is more waits and
+// is not lost.
+func TestMessageRate(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		messages int
+		pauses   int
+	}{
+		{"one less than twice the rate", 1, 0},
+		{"twice the rate", 2, 0},
+		{"one more", 3, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			g, b, address := open(t, func(r *Route, _ *Options) { r.MessageRate = 1 })
+			c := dial(t, address)
+			c.say(numbered("echo %d", 0, test.messages)...)
+			c.hear(numbered("%d", 0, test.messages)...)
+			if n := count(g, "ws_fpm_reading_paused_total", `cause="message_rate"`); n != test.pauses {
+				t.Errorf("message_rate is %d, want %d", n, test.pauses)
+			}
+			c.Close()
+			books(t, g, b)
+		})
+	}
+}

@@ -93,6 +93,11 @@ type Route struct {
 	// MaxMessage is the longest message accepted, in bytes. Zero means 1 MiB.
 	MaxMessage int64
 
+	// MessageRate is how many messages a second a connection may send, and
+	// twice as many at once; then its socket is not read for a while. Zero
+	// means 200.
+	MessageRate int
+
 	// MaxReply is the longest body of a reply, in bytes. Zero means 8 MiB.
 	MaxReply int
 
@@ -163,7 +168,7 @@ func (r Route) withDefaults() (Route, error) {
 		return r, fmt.Errorf("gateway: route %q: prefix and script have to begin with a slash", r.Prefix)
 	case r.Backend == nil:
 		return r, fmt.Errorf("gateway: route %q has no backend", r.Prefix)
-	case r.MaxMessage < 0 || r.MaxReply < 0 || r.Waiting < 0 || r.Fragment < 0 || r.Outbox < 0:
+	case r.MaxMessage < 0 || r.MaxReply < 0 || r.Waiting < 0 || r.Fragment < 0 || r.Outbox < 0 || r.MessageRate < 0:
 		return r, fmt.Errorf("gateway: route %q has a negative limit", r.Prefix)
 	case !slices.Contains([]string{OnErrorMessage, OnErrorClose, OnErrorIgnore}, r.OnError):
 		return r, fmt.Errorf("gateway: route %q: OnError is %q", r.Prefix, r.OnError)

@@ -61,6 +61,10 @@ type Conn struct {
 	heldIn  int  // bytes of dec and left as charged to the budget
 	unarmed bool // nobody waits for bytes
 
+	messageRate  rate
+	paidMessages int64 // until when the messages so far are paid for
+	paidControl  int64 // and the control frames
+
 	// Clocks, in nanoseconds of Server.now. The sweeper reads them.
 	heard   atomic.Int64 // when the client last sent anything
 	begun   atomic.Int64 // when the unfinished message began; zero: none
@@ -147,7 +151,7 @@ func (c *Conn) Kill() {
 // endIfDead ends a connection whose socket is closed, unless its reader is at
 // work and will do it.
 func (c *Conn) endIfDead() {
-	if c.dead.Load() && (c.move(parked, ended) || c.move(paused, ended) || c.move(fresh, ended)) {
+	if c.dead.Load() && (c.move(parked, ended) || c.move(paused, ended) || c.move(throttled, ended) || c.move(fresh, ended)) {
 		c.end()
 	}
 }

@@ -144,7 +144,7 @@ func FuzzServerStream(f *testing.F) {
 			n := min(int(size)+1, len(rest))
 			c.pieces, rest = append(c.pieces, rest[:n]), rest[n:]
 		}
-		w.c = s.NewConn(c, w, Limits{MaxMessage: limit})
+		w.c = s.NewConn(c, w, Limits{MaxMessage: limit, MessageRate: 1_000_000})
 		w.c.Start(nil)
 		how := receive(t, w.ended)
 		w.resume.Wait()

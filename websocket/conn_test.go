@@ -3,6 +3,7 @@ package websocket
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -237,9 +238,11 @@ func (h *house) close() {
 	}
 }
 
-// visit makes a connection; start is to follow.
+// visit makes a connection; start is to follow. The rate of its messages is
+// the highest there is unless l says otherwise.
 func (h *house) visit(l Limits) *peer {
 	h.t.Helper()
+	l.MessageRate = cmp.Or(l.MessageRate, 1_000_000)
 	var client, server net.Conn
 	if h.mode.pipe {
 		client, server = net.Pipe()

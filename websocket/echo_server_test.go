@@ -87,7 +87,7 @@ func acceptEcho(s *Server, w http.ResponseWriter, r *http.Request) {
 	}
 	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
 	e := new(echo)
-	e.c = s.NewConn(nc, e, Limits{MaxMessage: 16 << 20, Outbox: 64 << 20})
+	e.c = s.NewConn(nc, e, Limits{MaxMessage: 16 << 20, MessageRate: 1_000_000, Outbox: 64 << 20})
 	e.c.Start(bytes.Clone(early))
 }
 

@@ -31,6 +31,17 @@ const (
 	sweepSteps = 10
 )
 
+// Control frames of a client that are accepted: so many a second, and so many
+// at once. One that sends more is not read until it has waited for them.
+const (
+	controlRate  = 10
+	controlBurst = 50
+)
+
+// minThrottle is the least time for which a client is not read that sends too
+// much, so that one which never stops does not cost a timer for every message.
+const minThrottle = 50 * time.Millisecond
+
 // readSize is the most that is read from one socket before the others have
 // their turn, in bytes.
 const readSize = 64 << 10
@@ -84,6 +95,11 @@ type Limits struct {
 	// closes the connection with 1009. Zero means 1 MiB.
 	MaxMessage int64
 
+	// MessageRate is how many messages a second are accepted, and twice as
+	// many at once. A client that sends more is not read until it has waited
+	// for them; nothing is lost. Zero means 200.
+	MessageRate int
+
 	// Fragment is the longest payload of a frame we send, in bytes; a longer
 	// message is sent in several. Zero means 64 KiB.
 	Fragment int
@@ -96,6 +112,7 @@ type Limits struct {
 
 func (l Limits) withDefaults() Limits {
 	l.MaxMessage = cmp.Or(max(l.MaxMessage, 0), 1<<20)
+	l.MessageRate = cmp.Or(max(l.MessageRate, 0), 200)
 	l.Fragment = cmp.Or(max(l.Fragment, 0), 64<<10)
 	l.Outbox = cmp.Or(max(l.Outbox, 0), 1<<20)
 	return l

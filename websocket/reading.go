@@ -15,16 +15,20 @@ import (
 //	parked ──bytes came──▶ reading ──handler: enough──▶ paused
 //	   ▲                      │  ▲                        │
 //	   └──────────────────────┘  └────────Resume──────────┘
+//	                       reading ──too much came──▶ throttled
+//	                          ▲                        │
+//	                          └───the time is over─────┘
 //	any but reading, resumed ──socket closed──▶ ended
 type readerState uint32
 
 const (
-	fresh   readerState = iota // nobody, until Start
-	parked                     // nobody: the poller, or a waiting goroutine, will
-	reading                    // one goroutine
-	resumed                    // one goroutine, and Resume was called: it must not pause
-	paused                     // nobody, until Resume
-	ended                      // nobody ever again
+	fresh     readerState = iota // nobody, until Start
+	parked                       // nobody: the poller, or a waiting goroutine, will
+	reading                      // one goroutine
+	resumed                      // one goroutine, and Resume was called: it must not pause
+	paused                       // nobody, until Resume
+	throttled                    // nobody, until the time is over or we close
+	ended                        // nobody ever again
 )
 
 func (c *Conn) move(from, to readerState) bool {
@@ -138,7 +142,10 @@ func (c *Conn) watchLocked(what uint32, on bool) error {
 
 // pause gives the reader up until Resume, which will find rest. It fails if
 // Resume was called meanwhile: then the caller still owns the reader.
-func (c *Conn) pause(rest []byte) bool {
+func (c *Conn) pause(rest []byte) bool { return c.suspend(rest, paused) }
+
+// suspend is pause, for either reason: the state to come is paused or throttled.
+func (c *Conn) suspend(rest []byte, state readerState) bool {
 	again := c.left != nil // and rest is the end of it
 	if again {
 		c.leftAt = len(c.left) - len(rest)
@@ -146,7 +153,9 @@ func (c *Conn) pause(rest []byte) bool {
 		c.left, c.leftAt = bytes.Clone(rest), 0
 	}
 	c.chargeIn()
-	c.begun.Store(0) // while we do not read, the client cannot be late
+	if state == paused {
+		c.begun.Store(0) // while we do not read, the client cannot be late; too many pings are no excuse
+	}
 	was := c.unarmed
 	if c.waited == nil && !was {
 		c.mu.Lock()
@@ -154,7 +163,7 @@ func (c *Conn) pause(rest []byte) bool {
 		c.mu.Unlock()
 	}
 	c.unarmed = true
-	if c.move(reading, paused) {
+	if c.move(reading, state) {
 		c.endIfDead()
 		return true
 	}
@@ -166,13 +175,22 @@ func (c *Conn) pause(rest []byte) bool {
 	return false
 }
 
-// Resume undoes the pause that a handler asked for. Bytes that were read
-// before the pause are decoded on the caller's goroutine.
+// Resume undoes the pause that a handler asked for, and no other, unless the
+// connection is being closed. Bytes that were read before the pause are decoded
+// on the caller's goroutine.
 func (c *Conn) Resume() {
 	for {
 		switch readerState(c.reader.Load()) {
 		case paused:
 			if c.move(paused, reading) {
+				c.resumeReading()
+				return
+			}
+		case throttled:
+			if c.closeBy.Load() == 0 {
+				return
+			}
+			if c.move(throttled, reading) {
 				c.resumeReading()
 				return
 			}
@@ -202,11 +220,23 @@ func (c *Conn) feed(b []byte) bool {
 	}
 	var pongs []byte // owed, and not sent yet
 	for !c.failed.Load() {
+		if wait := c.excess(); wait > 0 && len(b) > 0 {
+			if len(pongs) > 0 {
+				c.sendPongs(pongs)
+				pongs = nil
+			}
+			if c.throttle(b, wait) {
+				return false
+			}
+		}
 		ev, n, err := c.dec.next(b)
 		b = b[n:]
 		// A Resume so far was for an earlier pause. One that Close makes is
 		// not lost, for closeBy is set before and looked at after.
 		c.move(resumed, reading)
+		if ev.op >= opClose {
+			c.paidControl = controlPace.spend(c.paidControl, c.heard.Load())
+		}
 		if ev.op == opPing {
 			pongs = appendControl(pongs, opPong, ev.payload)
 			continue
@@ -230,6 +260,7 @@ func (c *Conn) feed(b []byte) bool {
 			if c.closeBy.Load() != 0 {
 				continue // sent after our close, or before the client saw it
 			}
+			c.paidMessages = c.messageRate.spend(c.paidMessages, c.heard.Load())
 			c.server.stats.messagesIn.Add(1)
 			c.server.stats.bytesIn.Add(uint64(len(ev.payload)))
 			if !c.handler.Message(ev.op, ev.payload) && c.pause(b) {

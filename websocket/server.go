@@ -81,12 +81,13 @@ func (s *Server) Reconfigure(o Options) error {
 func (s *Server) NewConn(nc net.Conn, h Handler, l Limits) *Conn {
 	l = l.withDefaults()
 	c := &Conn{
-		server:   s,
-		loop:     s.loops[s.next.Add(1)%uint32(len(s.loops))],
-		handler:  h,
-		fragment: l.Fragment,
-		outbox:   l.Outbox,
-		dec:      decoder{maxMessage: l.MaxMessage},
+		server:      s,
+		loop:        s.loops[s.next.Add(1)%uint32(len(s.loops))],
+		handler:     h,
+		fragment:    l.Fragment,
+		outbox:      l.Outbox,
+		messageRate: newRate(int64(l.MessageRate), 2*int64(l.MessageRate)),
+		dec:         decoder{maxMessage: l.MaxMessage},
 	}
 	boundUnsent(nc)
 	if c.loop.poll != nil && c.fd.take(nc) {

@@ -26,8 +26,8 @@ func TestOptionsRefuseWhatIsNegative(t *testing.T) {
 }
 
 func TestLimitsHaveDefaultsAndNoWayToTurnThemOff(t *testing.T) {
-	want := Limits{MaxMessage: 1 << 20, Fragment: 64 << 10, Outbox: 1 << 20}
-	for _, l := range []Limits{{}, {MaxMessage: -1, Fragment: -1, Outbox: -1}} {
+	want := Limits{MaxMessage: 1 << 20, MessageRate: 200, Fragment: 64 << 10, Outbox: 1 << 20}
+	for _, l := range []Limits{{}, {MaxMessage: -1, MessageRate: -1, Fragment: -1, Outbox: -1}} {
 		if got := l.withDefaults(); got != want {
 			t.Errorf("%+v becomes %+v, want %+v", l, got, want)
 		}

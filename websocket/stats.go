@@ -12,6 +12,9 @@ type Stats struct {
 
 	Pings uint64 // sent
 
+	// Times that a client was not read, for it sent too many of them.
+	ThrottledMessages, ThrottledControl uint64
+
 	// Messages accepted for sending and dropped, by cause.
 	DroppedClosed uint64 // the connection closed, or was lost, before their turn
 	DroppedSlow   uint64 // the client did not read
@@ -27,6 +30,7 @@ type Stats struct {
 
 type counters struct {
 	messagesIn, bytesIn, messagesOut, bytesOut, pings           atomic.Uint64
+	throttledMessages, throttledControl                         atomic.Uint64
 	droppedClosed, droppedSlow, droppedShed, refused            atomic.Uint64
 	pongTimeouts, messageTimeouts, writeTimeouts, closeTimeouts atomic.Uint64
 	slow, shed, violations, panics                              atomic.Uint64
@@ -36,24 +40,26 @@ type counters struct {
 func (s *Server) Stats() Stats {
 	c := &s.stats
 	st := Stats{
-		Held:            s.budget.used(),
-		MessagesIn:      c.messagesIn.Load(),
-		BytesIn:         c.bytesIn.Load(),
-		MessagesOut:     c.messagesOut.Load(),
-		BytesOut:        c.bytesOut.Load(),
-		Pings:           c.pings.Load(),
-		DroppedClosed:   c.droppedClosed.Load(),
-		DroppedSlow:     c.droppedSlow.Load(),
-		DroppedShed:     c.droppedShed.Load(),
-		Refused:         c.refused.Load(),
-		PongTimeouts:    c.pongTimeouts.Load(),
-		MessageTimeouts: c.messageTimeouts.Load(),
-		WriteTimeouts:   c.writeTimeouts.Load(),
-		CloseTimeouts:   c.closeTimeouts.Load(),
-		Slow:            c.slow.Load(),
-		Shed:            c.shed.Load(),
-		Violations:      c.violations.Load(),
-		Panics:          c.panics.Load(),
+		Held:              s.budget.used(),
+		MessagesIn:        c.messagesIn.Load(),
+		BytesIn:           c.bytesIn.Load(),
+		MessagesOut:       c.messagesOut.Load(),
+		BytesOut:          c.bytesOut.Load(),
+		Pings:             c.pings.Load(),
+		ThrottledMessages: c.throttledMessages.Load(),
+		ThrottledControl:  c.throttledControl.Load(),
+		DroppedClosed:     c.droppedClosed.Load(),
+		DroppedSlow:       c.droppedSlow.Load(),
+		DroppedShed:       c.droppedShed.Load(),
+		Refused:           c.refused.Load(),
+		PongTimeouts:      c.pongTimeouts.Load(),
+		MessageTimeouts:   c.messageTimeouts.Load(),
+		WriteTimeouts:     c.writeTimeouts.Load(),
+		CloseTimeouts:     c.closeTimeouts.Load(),
+		Slow:              c.slow.Load(),
+		Shed:              c.shed.Load(),
+		Violations:        c.violations.Load(),
+		Panics:            c.panics.Load(),
 	}
 	for _, l := range s.loops {
 		st.Open += l.table.len()

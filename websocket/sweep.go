@@ -55,7 +55,7 @@ func (c *Conn) check(now int64) {
 	}
 	heard := c.heard.Load()
 	switch {
-	case readerState(c.reader.Load()) == paused:
+	case c.unread():
 		c.pinged = 0 // a pong would not be read
 	case c.pinged == 0:
 		if now-heard >= c.server.ping.Load() && c.ping() {

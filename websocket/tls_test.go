@@ -83,7 +83,7 @@ func startTLS(t *testing.T) (client *tls.Conn, h *tlsEcho) {
 	t.Cleanup(s.Close)
 	client, server := tlsPair(t)
 	h = &tlsEcho{ended: make(chan Closing, 1)}
-	h.c = s.NewConn(server, h, Limits{MaxMessage: 4 << 20})
+	h.c = s.NewConn(server, h, Limits{MaxMessage: 4 << 20, MessageRate: 1_000_000})
 	h.c.Start(nil)
 	return client, h
 }
