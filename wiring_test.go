@@ -43,6 +43,7 @@ fragment = 4k
 content_type = text/plain
 on_error = close
 outbox = 5M
+message_rate = 9
 waiting = 6
 `))
 	if err != nil {
@@ -62,11 +63,11 @@ waiting = 6
 		Software: "ws-fpm/" + version, Logger: log,
 		Routes: []gateway.Route{{
 			Prefix: "/ws", Script: "/srv/app/ws.php", Root: "/srv/app", Backend: pools["default"], Events: []string{"message"},
-			Origins: []string{"same"}, MaxMessage: 1 << 20, MaxReply: 8 << 20, Fragment: 64 << 10, Outbox: 1 << 20, Waiting: 64,
+			Origins: []string{"same"}, MaxMessage: 1 << 20, MessageRate: 200, MaxReply: 8 << 20, Fragment: 64 << 10, Outbox: 1 << 20, Waiting: 64,
 			ContentType: "auto", OnError: gateway.OnErrorMessage,
 		}, {
 			Prefix: "/b", Script: "/srv/app/b.php", Root: "/srv", Backend: pools["b"], Events: []string{"connect", "message"},
-			Origins: []string{"https://a.example"}, Subprotocols: []string{"chat", "v2"}, MaxMessage: 2 << 20, MaxReply: 3 << 20,
+			Origins: []string{"https://a.example"}, Subprotocols: []string{"chat", "v2"}, MaxMessage: 2 << 20, MessageRate: 9, MaxReply: 3 << 20,
 			Fragment: 4 << 10, Outbox: 5 << 20, Waiting: 6, ContentType: "text/plain", OnError: gateway.OnErrorClose,
 		}},
 	}
