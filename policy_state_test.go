@@ -154,7 +154,7 @@ func TestPolicyRefuses(t *testing.T) {
 		{"another FastCGI", "fastcgi/a.go", doc + "import _ \"net/http/fcgi\"\n", "fastcgi/a.go: imports net/http/fcgi, which is not used here"},
 		{"another FastCGI as a peer in a test is allowed", "fastcgi/a_test.go", "package p\n\nimport _ \"net/http/fcgi\"\n", ""},
 		{"a clock in a pure file", "websocket/frame.go", doc + "import _ \"time\"\n", "websocket/frame.go: imports time, and is pure"},
-		{"one of ours that does things in a pure file", "gateway/reply.go", doc + "import _ \"ws-fpm/hub\"\n", "gateway/reply.go: imports ws-fpm/hub, and is pure"},
+		{"one of ours that does things in a pure file", "gateway/reply.go", doc + "import _ \"ws-fpm/metrics\"\n", "gateway/reply.go: imports ws-fpm/metrics, and is pure"},
 		{"one of ours for its values in a pure file", "gateway/reply.go", doc + "import _ \"ws-fpm/fastcgi\"\n", ""},
 		{"a goroutine in a pure file", "fastcgi/mux.go", doc + "func f() { go f() }\n", "fastcgi/mux.go: is pure and starts a goroutine"},
 		{"func init", "hub/a.go", doc + "func init() {}\n", "hub/a.go: has func init"},

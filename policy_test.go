@@ -41,9 +41,10 @@ var mayImport = map[string][]string{
 // held to it from their first line.
 var pure = []string{
 	"config/address.go", "config/lexer.go", "config/suggest.go", "config/values.go",
-	"control/access.go", "control/fields.go", "control/host.go",
+	"control/access.go", "control/batch.go", "control/fields.go", "control/host.go",
 	"fastcgi/head.go", "fastcgi/mux.go", "fastcgi/params.go", "fastcgi/record.go",
 	"gateway/attributes.go", "gateway/channels.go", "gateway/cookies.go", "gateway/params.go", "gateway/path.go", "gateway/peer.go", "gateway/reply.go", "gateway/stream.go",
+	"hub/name.go",
 	"websocket/backlog.go", "websocket/close.go", "websocket/closing.go", "websocket/decoder.go", "websocket/encode.go", "websocket/errors.go", "websocket/extensions.go", "websocket/frame.go",
 	"websocket/mask.go", "websocket/origin.go", "websocket/rate.go", "websocket/request.go", "websocket/utf8.go",
 }
@@ -55,7 +56,7 @@ var pureImports = []string{
 
 // pureOurs are packages of ours whose values pure files may use: params, header
 // fields, opcodes. That they also hold what does I/O is for the reader to see.
-var pureOurs = []string{"fastcgi", "websocket"}
+var pureOurs = []string{"fastcgi", "hub", "websocket"}
 
 // banned imports, and where: everywhere, outside tests, or on the way to PHP.
 var (
