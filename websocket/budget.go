@@ -5,6 +5,9 @@ import "sync"
 // A budget bounds the memory that the queues of all connections hold
 // together. Over it the connection that holds most has to go, for it is the
 // one whose going helps, and never one that holds little.
+//
+// A buffer that many connections hold, a message sent to all of them, is one
+// buffer: it counts once in total, and fully for each of them in held.
 type budget struct {
 	mu      sync.Mutex // guards what follows, and Conn.shed
 	limit   int64
@@ -64,6 +67,13 @@ func (b *budget) crowded(c *Conn) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.leaving-b.held[c] > b.limit/4
+}
+
+// adjust adds n bytes to the total alone.
+func (b *budget) adjust(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.total += n
 }
 
 func (b *budget) used() int64 {

@@ -11,6 +11,7 @@ import (
 // set, for whoever that is.
 func (c *Conn) flushLaterLocked() {
 	if c.waited != nil {
+		c.server.stats.drains.Add(1)
 		c.server.spawn(c.drain) // if the server closes, nobody writes any more
 		return
 	}

@@ -15,6 +15,9 @@ type Stats struct {
 	// Times that a client was not read, for it sent too many of them.
 	ThrottledMessages, ThrottledControl uint64
 
+	Encoded uint64 // times that a message for several connections was encoded
+	Drains  uint64 // goroutines started for a socket that did not take all
+
 	// Messages accepted for sending and dropped, by cause.
 	DroppedClosed uint64 // the connection closed, or was lost, before their turn
 	DroppedSlow   uint64 // the client did not read
@@ -33,7 +36,7 @@ type counters struct {
 	throttledMessages, throttledControl                         atomic.Uint64
 	droppedClosed, droppedSlow, droppedShed, refused            atomic.Uint64
 	pongTimeouts, messageTimeouts, writeTimeouts, closeTimeouts atomic.Uint64
-	slow, shed, violations, panics                              atomic.Uint64
+	slow, shed, violations, panics, encoded, drains             atomic.Uint64
 }
 
 // Stats gives a snapshot; its figures are each right but not of one instant.
@@ -46,6 +49,8 @@ func (s *Server) Stats() Stats {
 		MessagesOut:       c.messagesOut.Load(),
 		BytesOut:          c.bytesOut.Load(),
 		Pings:             c.pings.Load(),
+		Encoded:           c.encoded.Load(),
+		Drains:            c.drains.Load(),
 		ThrottledMessages: c.throttledMessages.Load(),
 		ThrottledControl:  c.throttledControl.Load(),
 		DroppedClosed:     c.droppedClosed.Load(),

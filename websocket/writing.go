@@ -20,7 +20,7 @@ const maxPooled = 64 << 10
 func (c *Conn) WriteMessage(op Opcode, payload []byte) error {
 	buf := frames.Get().(*[]byte)
 	b := appendMessage((*buf)[:0], op, payload, c.fragment)
-	err := c.writeMessage(b)
+	err := c.writeMessage(b, nil)
 	poison(b)
 	if cap(b) <= maxPooled {
 		*buf = b[:0]
@@ -29,7 +29,9 @@ func (c *Conn) WriteMessage(op Opcode, payload []byte) error {
 	return err
 }
 
-func (c *Conn) writeMessage(b []byte) error {
+// writeMessage sends the frames of a message. From is b's buffer if it is shared;
+// else b is copied if it has to wait.
+func (c *Conn) writeMessage(b []byte, from *encoded) error {
 	stats := &c.server.stats
 	c.mu.Lock()
 	if c.broken || !c.closing.state.maySendMessage() {
@@ -47,7 +49,7 @@ func (c *Conn) writeMessage(b []byte) error {
 		c.Resume()
 		return ErrSlow
 	}
-	c.transmitLocked(b, true)
+	c.transmitLocked(b, true, from)
 	c.unlock()
 	return nil
 }
@@ -81,7 +83,7 @@ func (c *Conn) sendCloseLocked(payload []byte) {
 		c.closing.sent(code, reason)
 	}
 	c.closeBy.Store(c.server.now() + int64(writeTimeout+closeTimeout))
-	c.transmitLocked(appendControl(nil, opClose, payload), false)
+	c.transmitLocked(appendControl(nil, opClose, payload), false, nil)
 }
 
 // clientClosed takes the client's close frame. If it is the first of the
@@ -110,7 +112,7 @@ func (c *Conn) sendPongs(pongs []byte) {
 			pongs = pongs[n:]
 		}
 	default:
-		c.transmitLocked(pongs, false)
+		c.transmitLocked(pongs, false, nil)
 	}
 	c.unlock()
 }
@@ -120,7 +122,7 @@ func (c *Conn) sendPongs(pongs []byte) {
 func (c *Conn) ping() (sent bool) {
 	c.mu.Lock()
 	if sent = !c.broken && !c.writing && c.closing.state.maySendControl(opPing); sent {
-		c.transmitLocked(appendControl(nil, opPing, nil), false)
+		c.transmitLocked(appendControl(nil, opPing, nil), false, nil)
 	}
 	c.unlock()
 	return sent
@@ -128,9 +130,13 @@ func (c *Conn) ping() (sent bool) {
 
 // transmitLocked writes b, or queues what the socket does not take. It gives
 // up c.mu while it writes; writing keeps others from doing the same.
-func (c *Conn) transmitLocked(b []byte, message bool) {
+func (c *Conn) transmitLocked(b []byte, message bool, from *encoded) {
 	if c.writing {
-		c.backlogLocked().push(bytes.Clone(b), message)
+		if from == nil {
+			b = bytes.Clone(b)
+		}
+		c.backlogLocked().push(b, message, from)
+		c.shareLocked(from)
 		c.chargeOutLocked()
 		return
 	}
@@ -150,7 +156,8 @@ func (c *Conn) transmitLocked(b []byte, message bool) {
 		}
 		c.breakLocked()
 	default:
-		c.backlogLocked().pushCut(b, n, message)
+		c.backlogLocked().pushCut(b, n, message, from)
+		c.shareLocked(from)
 		c.chargeOutLocked()
 	}
 	if c.backlog != nil {
@@ -179,13 +186,9 @@ func (c *Conn) breakLocked() {
 	if c.backlog == nil {
 		return
 	}
-	dropped := c.backlog.drop()
-	if len(c.backlog.cut) > 0 && c.backlog.cutLast {
-		dropped++
-	}
-	c.server.stats.droppedClosed.Add(uint64(dropped))
-	c.backlog = nil
+	c.server.stats.droppedClosed.Add(uint64(c.backlog.end()))
 	c.chargeOutLocked()
+	c.backlog = nil
 }
 
 // dropLocked forgets what is queued, but for the frame being written.
@@ -203,18 +206,37 @@ func (c *Conn) backlogLocked() *backlog {
 	return c.backlog
 }
 
+// shareLocked books a shared buffer that has come to the backlog. Each outbox
+// is charged for all of it, which says who holds most; but together they hold
+// one buffer, so all but the first are taken off the sum again, and before the
+// charge, lest somebody has to go for memory that is not used.
+func (c *Conn) shareLocked(from *encoded) {
+	if from != nil && from.outboxes.Add(1) > 1 {
+		c.server.budget.adjust(-int64(len(from.b)))
+	}
+}
+
 // chargeOutLocked accounts for what the backlog holds. Whoever has to go for
 // it goes in a goroutine of its own, for that takes locks.
 func (c *Conn) chargeOutLocked() {
 	c.wakeLocked()
-	held := 0
-	if c.backlog != nil {
-		held = c.backlog.held
+	held, still := 0, 0
+	if l := c.backlog; l != nil {
+		held = l.held
+		for _, from := range l.let {
+			if from.outboxes.Add(-1) > 0 {
+				still += len(from.b)
+			}
+		}
+		l.let = nil
 	}
 	diff := held - c.heldOut
 	c.heldOut = held
 	if victim := c.server.budget.charge(c, int64(diff)); victim != nil {
 		c.server.spawn(victim.shedLoad)
+	}
+	if still > 0 {
+		c.server.budget.adjust(int64(still)) // others have them: see shareLocked
 	}
 }
 
