@@ -158,13 +158,46 @@ type connections struct{ gateway *gateway.Gateway }
 
 func (c connections) Connection(id string) (control.Connection, bool) {
 	found, ok := c.gateway.Connection(id)
-	return control.Connection{
-		Since:         found.Since,
-		Route:         found.Route,
-		User:          found.User,
-		Attributes:    found.Attributes,
-		RemoteAddress: found.RemoteAddress,
-	}, ok
+	return control.Connection(found), ok
+}
+
+func (c connections) Send(id string, m control.Message) bool {
+	return c.gateway.Send(id, opcode(m), m.Body)
+}
+
+func (c connections) Publish(channel, exclude string, m control.Message) (delivered int) {
+	return c.gateway.Publish(channel, exclude, opcode(m), m.Body)
+}
+
+func (c connections) SendToUser(user string, m control.Message) (delivered int) {
+	return c.gateway.SendToUser(user, opcode(m), m.Body)
+}
+
+func (c connections) CloseUser(user string, code uint16, reason string) (closed int) {
+	return c.gateway.CloseUser(user, websocket.StatusCode(code), reason)
+}
+
+func (c connections) Channels(prefix string, most int) (list []control.Channel, total int) {
+	found, total := c.gateway.Channels(prefix, most)
+	for _, f := range found {
+		list = append(list, control.Channel{Name: f.Name, Connections: f.Members})
+	}
+	return list, total
+}
+
+func (c connections) List(user, channel string, most int) (list []control.Connection, total int) {
+	found, total := c.gateway.Connections(user, channel, most)
+	for _, f := range found {
+		list = append(list, control.Connection(f))
+	}
+	return list, total
+}
+
+func opcode(m control.Message) websocket.Opcode {
+	if m.Text {
+		return websocket.Text
+	}
+	return websocket.Binary
 }
 
 func (c connections) Disconnect(id string, code uint16, reason string) bool {

@@ -54,6 +54,9 @@ func gatewayOptions(c *config.Config, pools map[string]*fastcgi.Client, log *slo
 		Software:         "ws-fpm/" + version,
 		Logger:           log,
 	}
+	if c.Control != nil {
+		o.API = c.Control.API
+	}
 	for _, r := range c.Routes {
 		o.Routes = append(o.Routes, gateway.Route{
 			Prefix:       r.Prefix,

@@ -1,5 +1,5 @@
-// Package control is the private HTTP API: who is connected, closing a
-// connection, metrics and health.
+// Package control is the private HTTP API: sending to clients and channels, who
+// is connected, closing a connection, metrics and health.
 //
 // It is served on a unix socket, where the kernel says who calls, or on a
 // loopback address, where a token does. Neither is a public address, and yet
@@ -11,7 +11,7 @@
 //	host.go       which Host, for a page can give this machine any name
 //	token.go      the token, where there is one
 //
-// Those that only decide are pure: access.go, fields.go, host.go. What the API
+// Those that only decide are pure: access.go, batch.go, fields.go, host.go. What the API
 // needs of the rest of the program it gets as Connections and functions.
 package control
 
@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,9 +43,31 @@ const (
 	maxBody        = 1 << 20  // bytes; 413
 )
 
-// Connections are what the API shows and does of WebSocket connections. Both
+// Connections are what the API shows and does of WebSocket connections. All
 // methods are called by many goroutines at once and must not wait for a client.
+// Each Most bounds what a list holds; the total counts what it would hold
+// without.
 type Connections interface {
+	// Send sends m to the connection with this id. It reports false if there
+	// is none that takes it.
+	Send(id string, m Message) bool
+
+	// Publish sends m to all that listen to the channel, but for the
+	// connection exclude, which may be empty. It gives the number of those
+	// that were handed it. SendToUser does so for all of a user.
+	Publish(channel, exclude string, m Message) (delivered int)
+	SendToUser(user string, m Message) (delivered int)
+
+	// CloseUser is Disconnect for all of a user. It gives their number.
+	CloseUser(user string, code uint16, reason string) (closed int)
+
+	// Channels gives the channels whose names begin with prefix, by name.
+	Channels(prefix string, most int) (list []Channel, total int)
+
+	// List gives the connections of the user that listen to the channel; an
+	// empty one of the two stands for any.
+	List(user, channel string, most int) (list []Connection, total int)
+
 	// Connection describes the connection with this id, which is 32 lowercase
 	// hexadecimal digits. It reports false if there is none.
 	Connection(id string) (Connection, bool)
@@ -55,8 +78,21 @@ type Connections interface {
 	Disconnect(id string, code uint16, reason string) bool
 }
 
+// A Message is what a client is sent. Its text is UTF-8.
+type Message struct {
+	Text bool
+	Body []byte
+}
+
+// A Channel is a name that connections listen to.
+type Channel struct {
+	Name        string `json:"name"`
+	Connections int    `json:"connections"`
+}
+
 // A Connection is one WebSocket connection as the API shows it.
 type Connection struct {
+	ID            string
 	Since         time.Time         // when it was accepted
 	Route         string            // the route's prefix, such as /ws
 	User          string            // what PHP's WS-User said; empty if nothing
@@ -155,7 +191,7 @@ func New(o Options) (*Server, error) {
 	if err := s.SetAccess(o.Access); err != nil {
 		return nil, err
 	}
-	s.api = newMux(append(s.healthRows(), s.connectionRows()...))
+	s.api = newMux(slices.Concat(s.healthRows(), s.connectionRows(), s.channelRows(), s.userRows(), s.batchRows()))
 	s.metrics = newMux(s.healthRows())
 	s.http = &http.Server{
 		Handler:                      http.HandlerFunc(s.handle),

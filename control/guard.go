@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -26,7 +27,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	refused := s.check(c, r)
 	if refused == nil {
-		refused = readBody(w, r)
+		refused = readBody(w, r, c.listener.private && r.Method == http.MethodPost)
 	}
 	if refused != nil {
 		s.count.refuse(refused.cause, c)
@@ -71,13 +72,26 @@ func fields(h http.Header) (n int) {
 	return n
 }
 
-// readBody reads the body of r, so that no row waits for its caller.
-func readBody(w http.ResponseWriter, r *http.Request) *refusal {
+// A wholeBody is a request's body that has been read.
+type wholeBody struct{ bytes []byte }
+
+func (wholeBody) Read([]byte) (int, error) { return 0, io.EOF }
+func (wholeBody) Close() error             { return nil }
+
+// readBody reads the body of r, so that no row waits for its caller, and keeps
+// it if a row may want it.
+func readBody(w http.ResponseWriter, r *http.Request, keep bool) *refusal {
 	tooLong := &refusal{causeBody, http.StatusRequestEntityTooLarge, "body: want at most 1 MiB"}
 	if r.ContentLength > maxBody {
 		return tooLong // before a client that waits for 100 (Continue) sends it
 	}
-	_, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxBody))
+	var body bytes.Buffer // it grows with what comes
+	into := io.Discard
+	if keep {
+		into = &body
+	}
+	_, err := io.Copy(into, http.MaxBytesReader(w, r.Body, maxBody))
+	r.Body = wholeBody{body.Bytes()}
 	if _, is := errors.AsType[*http.MaxBytesError](err); is {
 		return tooLong
 	}

@@ -3,6 +3,7 @@ package control
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -51,11 +52,24 @@ func newMux(rows []row) http.Handler {
 	mux.HandleFunc("/", notFound)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p := r.URL.EscapedPath(); !strings.HasPrefix(p, "/") || path.Clean(p) != p {
+			if strings.HasPrefix(p, "/channels/") {
+				fail(w, http.StatusBadRequest, checkChannel("")) // a name like this there is not
+				return
+			}
 			notFound(w, r) // ServeMux would tidy it up
 			return
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// values gives the query of r.
+func values(r *http.Request) (query map[string][]string, problem string) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, "query: malformed"
+	}
+	return query, ""
 }
 
 // An answer remembers its status.

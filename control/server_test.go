@@ -26,6 +26,7 @@ func itoa(n int) string { return strconv.Itoa(n) }
 type fakeConnections struct {
 	mu     sync.Mutex // guards what follows
 	closed []string
+	done   []string // all else
 	panics bool
 }
 
@@ -38,7 +39,7 @@ func (f *fakeConnections) Connection(id string) (Connection, bool) {
 	if id != someID {
 		return Connection{}, false
 	}
-	return Connection{Since: time.UnixMilli(1732335000123), Route: "/ws", RemoteAddress: "203.0.113.9", User: "a\"b<\xff",
+	return Connection{ID: id, Since: time.UnixMilli(1732335000123), Route: "/ws", RemoteAddress: "203.0.113.9", User: "a\"b<\xff",
 		Attributes: map[string]string{"ROOM_ID": "7"}}, true
 }
 
@@ -47,6 +48,42 @@ func (f *fakeConnections) Disconnect(id string, code uint16, reason string) bool
 	defer f.mu.Unlock()
 	f.closed = append(f.closed, fmt.Sprintf("%s %d %q", id, code, reason))
 	return id == someID
+}
+
+func (f *fakeConnections) did(what string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.done = append(f.done, fmt.Sprintf(what, args...))
+}
+
+func (f *fakeConnections) Send(id string, m Message) bool {
+	f.did("send %s %t %q", id, m.Text, m.Body)
+	return id == someID
+}
+
+func (f *fakeConnections) Publish(channel, exclude string, m Message) int {
+	f.did("publish %s %s %t %q", channel, exclude, m.Text, m.Body)
+	return 3
+}
+
+func (f *fakeConnections) SendToUser(user string, m Message) int {
+	f.did("user %s %t %q", user, m.Text, m.Body)
+	return 2
+}
+
+func (f *fakeConnections) CloseUser(user string, code uint16, reason string) int {
+	f.did("close user %s %d %q", user, code, reason)
+	return 2
+}
+
+func (f *fakeConnections) Channels(prefix string, most int) ([]Channel, int) {
+	f.did("channels %q %d", prefix, most)
+	return []Channel{{"news", 3}}, 7
+}
+
+func (f *fakeConnections) List(user, channel string, most int) ([]Connection, int) {
+	f.did("list %q %q %d", user, channel, most)
+	return []Connection{{ID: someID, Since: time.UnixMilli(1), Route: "/ws"}}, 9
 }
 
 // A fixture is a server on loopback with a token, and on a unix socket without.
@@ -248,7 +285,7 @@ func TestAPI(t *testing.T) {
 		{"closing with a malformed query", "DELETE", "/connections/" + someID + "?code=%zz", 400, `{"error":"query: malformed"}`, ""},
 		{"closing with a semicolon in the query", "DELETE", "/connections/" + someID + "?code=4001;reason=x", 400, `{"error":"query: malformed"}`, ""},
 		{"GET closes nothing", "GET", "/connections/" + someID + "?code=4001", 200, shown, ""},
-		{"another method", "PUT", "/connections/" + someID, 405, `{"error":"method: want DELETE or GET or HEAD"}`, ""},
+		{"another method", "PUT", "/connections/" + someID, 405, `{"error":"method: want DELETE or GET or HEAD or POST"}`, ""},
 		{"OPTIONS", "OPTIONS", "/healthz", 405, `{"error":"method: want GET or HEAD"}`, ""},
 		{"a method in small letters", "get", "/healthz", 405, `{"error":"method: want GET or HEAD"}`, ""},
 		{"health", "GET", "/healthz", 200, "ok\n", ""},
@@ -257,7 +294,7 @@ func TestAPI(t *testing.T) {
 		{"closing health", "DELETE", "/healthz", 405, `{"error":"method: want GET or HEAD"}`, ""},
 		{"the root", "GET", "/", 404, `{"error":"path: there is no such thing"}`, ""},
 		{"no id", "DELETE", "/connections/", 404, `{"error":"path: there is no such thing"}`, ""},
-		{"all connections", "DELETE", "/connections", 404, `{"error":"path: there is no such thing"}`, ""},
+		{"all connections", "DELETE", "/connections", 405, `{"error":"method: want GET or HEAD"}`, ""},
 		{"below a connection", "GET", "/connections/" + someID + "/x", 404, `{"error":"path: there is no such thing"}`, ""},
 		{"a path that has to be tidied up", "GET", "//healthz", 404, `{"error":"path: there is no such thing"}`, ""},
 		{"a path with dots", "GET", "/x/../healthz", 404, `{"error":"path: there is no such thing"}`, ""},

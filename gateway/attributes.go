@@ -13,13 +13,16 @@ const (
 	maxAttributeBytes = 16 << 10 // of the user, and of all names and values, together
 )
 
-// Attributes are what PHP's replies have bound to a connection: its user and
-// named values, which every later event gives back as WS_USER and WS_ATTR_*.
+// Attributes are what PHP's replies have bound to a connection: its user, named
+// values and channels, which every later event gives back as WS_USER, WS_ATTR_*
+// and WS_CHANNELS.
 // A value of this type is never changed, only replaced.
 type attributes struct {
 	user   string
 	list   []attribute // sorted by name
 	params fastcgi.Params
+
+	channels []string // that it listens to, given back as WS_CHANNELS
 }
 
 // An attribute's name is that of its param, WS_ATTR_ and upper-case letters,
@@ -30,7 +33,7 @@ type attribute struct{ name, value string }
 // WS-Set-<Name>, of which the last of each name counts and an empty one
 // deletes. A reason means that h is wrong and nothing of it counts.
 func (a attributes) apply(h fastcgi.Header) (next attributes, reason string) {
-	next = attributes{a.user, slices.Clone(a.list), nil}
+	next = attributes{user: a.user, list: slices.Clone(a.list), channels: a.channels}
 	changed := false
 	for _, f := range h {
 		name := strings.ToUpper(f.Name)
@@ -46,6 +49,19 @@ func (a attributes) apply(h fastcgi.Header) (next attributes, reason string) {
 	}
 	if !changed {
 		return a, ""
+	}
+	return next.encode()
+}
+
+// listen gives the attributes after a reply with those orders. A reason means
+// what it means for apply.
+func (a attributes) listen(o *orders) (next attributes, reason string) {
+	if !o.moves() {
+		return a, ""
+	}
+	next = attributes{user: a.user, list: a.list}
+	if next.channels, reason = o.apply(a.channels); reason != "" {
+		return attributes{}, reason
 	}
 	return next.encode()
 }
@@ -82,6 +98,9 @@ func (a attributes) encode() (attributes, string) {
 	}
 	for _, t := range a.list {
 		e.addText(t.name, t.value)
+	}
+	if len(a.channels) > 0 {
+		e.add("WS_CHANNELS", channelsParam(a.channels))
 	}
 	if e.err != nil {
 		return attributes{}, "WS-User or WS-Set- with a control character"

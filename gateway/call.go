@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -104,6 +105,10 @@ func (s *session) effects(event string, r *Report) []string {
 			return []string{"refuse the client with 403: the reply has no WS-Accept: yes"}
 		}
 		return append([]string{"let the client in"}, s.messageEffects(r)...)
+	case eventDisconnect:
+		if p, reason := readHeader(r.Header, attributes{}); reason == "" && r.Status >= 200 && r.Status <= 299 && len(p.orders.publish) > 0 {
+			return p.publishEffects(r.Body)
+		}
 	case eventMessage:
 		if word, reason := readStatus(r.Status, r.Stderr != ""); word != "" {
 			r.Failed = true
@@ -130,6 +135,9 @@ func (s *session) messageEffects(r *Report) (effects []string) {
 	for _, a := range p.attributes.list {
 		effects = append(effects, fmt.Sprintf("bind %s = %q", a.name, a.value))
 	}
+	for _, name := range p.attributes.channels {
+		effects = append(effects, "subscribe to the channel "+name)
+	}
 	if p.expire > 0 {
 		effects = append(effects, fmt.Sprintf("close the connection in %d s", p.expire))
 	}
@@ -138,6 +146,8 @@ func (s *session) messageEffects(r *Report) (effects []string) {
 		effects = append(effects, "send each event of this stream as a message when PHP flushes it")
 	case !send:
 		effects = append(effects, "send nothing")
+	case len(p.orders.publish) > 0:
+		effects = append(effects, p.publishEffects(r.Body)...)
 	case mended:
 		effects = append(effects, "send the body as a binary message, for it is not UTF-8")
 	default:
@@ -145,6 +155,25 @@ func (s *session) messageEffects(r *Report) (effects []string) {
 	}
 	if p.close != nil {
 		effects = append(effects, fmt.Sprintf("close with %d %s", p.close.Code, p.close.Reason))
+	}
+	return effects
+}
+
+// publishEffects says where the body goes.
+func (p reply) publishEffects(body []byte) (effects []string) {
+	op, send, _ := p.opcode(body)
+	if !send {
+		return []string{"publish nothing"}
+	}
+	for _, publication := range p.orders.publish {
+		to := strings.Join(publication.channels, ", ")
+		if publication.excludeSelf {
+			to += ", but not to this client"
+		}
+		effects = append(effects, fmt.Sprintf("publish the body as a %s message of %d bytes to %s", op, len(body), to))
+	}
+	if p.orders.reply {
+		effects = append(effects, "send it to the client as well")
 	}
 	return effects
 }

@@ -78,7 +78,7 @@ func (s *session) askConnect(w *scratch, offered []string) (verdict, failure) {
 	if reason != "" {
 		return s.badConnect(reason, true)
 	}
-	s.attributes = r.attributes // a disconnect knows them even if the client has left meanwhile
+	s.bind(r.attributes) // a disconnect knows them even if the client has left meanwhile
 	welcome := &welcome{reply: r, header: response.Header, body: body}
 	welcome.subprotocol = s.chooseSubprotocol(response.Header.Get("Sec-WebSocket-Protocol"), offered)
 	return verdict{welcome: welcome, owed: true}, ""

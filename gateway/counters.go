@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"time"
 
+	"ws-fpm/hub"
 	"ws-fpm/metrics"
 	"ws-fpm/websocket"
 )
@@ -18,6 +19,7 @@ type counters struct {
 	dropped    *metrics.Counter
 	replies    *metrics.Counter // of messages for clients: what PHP said
 	excuses    *metrics.Counter // and that it said nothing of use
+	early      *metrics.Counter
 	pauses     *metrics.Counter
 	panics     *metrics.Counter
 }
@@ -66,10 +68,10 @@ func newCounters(r *metrics.Registry) *counters {
 		closes:     map[string]*metrics.Counter{},
 		latency:    r.Histogram("ws_fpm_event_seconds", "Time from an event to the end of PHP's reply.", latencies),
 		dropped:    r.Counter("ws_fpm_messages_dropped_total", "Messages not given to PHP, for their connection was closing."),
+		early:      r.Counter("ws_fpm_sends_dropped_total", drops, metrics.Label{Name: "cause", Value: "connecting"}),
 		pauses:     r.Counter("ws_fpm_reading_paused_total", pauses, metrics.Label{Name: "cause", Value: "waiting"}),
 		panics:     r.Counter("ws_fpm_panics_total", "Panics while a client was served; each cost that client its connection."),
 	}
-	const toClients = "Messages for clients, by what they are; each is then sent or counted as dropped."
 	c.replies = r.Counter("ws_fpm_messages_for_clients_total", toClients, metrics.Label{Name: "kind", Value: "reply"})
 	c.excuses = r.Counter("ws_fpm_messages_for_clients_total", toClients, metrics.Label{Name: "kind", Value: "failure"})
 	for _, o := range outcomes {
@@ -107,6 +109,12 @@ func (c *counters) closed(how websocket.Closing) {
 	c.closes[label].Inc()
 }
 
+// Help of families that have series in two places.
+const (
+	toClients = "Messages for clients, by what they are; each is then sent or counted as dropped."
+	drops     = "Messages for clients that were dropped, by cause."
+)
+
 // observe registers what connections count.
 func observe(r *metrics.Registry, s *websocket.Server) {
 	gauge := func(name, help string, f func(websocket.Stats) float64) {
@@ -128,11 +136,13 @@ func observe(r *metrics.Registry, s *websocket.Server) {
 	count("ws_fpm_reading_paused_total", pauses, func(s websocket.Stats) uint64 { return s.ThrottledMessages }, cause("message_rate"))
 	count("ws_fpm_reading_paused_total", pauses, func(s websocket.Stats) uint64 { return s.ThrottledControl }, cause("control_rate"))
 
-	const drops = "Messages for clients that were dropped, by cause."
 	count("ws_fpm_sends_dropped_total", drops, func(s websocket.Stats) uint64 { return s.DroppedClosed }, cause("closed"))
 	count("ws_fpm_sends_dropped_total", drops, func(s websocket.Stats) uint64 { return s.DroppedSlow }, cause("slow"))
 	count("ws_fpm_sends_dropped_total", drops, func(s websocket.Stats) uint64 { return s.DroppedShed }, cause("buffers"))
 	count("ws_fpm_sends_dropped_total", drops, func(s websocket.Stats) uint64 { return s.Refused }, cause("refused"))
+
+	count("ws_fpm_publish_encodings_total", "Times that a message for several clients was encoded.", func(s websocket.Stats) uint64 { return s.Encoded })
+	count("ws_fpm_drains_total", "Goroutines started for a client that did not take all at once.", func(s websocket.Stats) uint64 { return s.Drains })
 
 	const cuts = "Connections cut for passing a limit, by limit."
 	count("ws_fpm_cut_total", cuts, func(s websocket.Stats) uint64 { return s.Violations }, cause("protocol"))
@@ -142,4 +152,26 @@ func observe(r *metrics.Registry, s *websocket.Server) {
 	count("ws_fpm_cut_total", cuts, func(s websocket.Stats) uint64 { return s.MessageTimeouts }, cause("message_timeout"))
 	count("ws_fpm_cut_total", cuts, func(s websocket.Stats) uint64 { return s.WriteTimeouts }, cause("write_timeout"))
 	count("ws_fpm_cut_total", cuts, func(s websocket.Stats) uint64 { return s.CloseTimeouts }, cause("close_timeout"))
+}
+
+// observeHub registers what the hub counts.
+func observeHub(r *metrics.Registry, h *hub.Hub[*websocket.Prepared]) {
+	gauge := func(name, help string, f func(hub.Stats) int64) {
+		r.GaugeFunc(name, help, func() float64 { return float64(f(h.Stats())) })
+	}
+	count := func(name, help string, f func(hub.Stats) uint64, labels ...metrics.Label) {
+		r.CounterFunc(name, help, func() float64 { return float64(f(h.Stats())) }, labels...)
+	}
+	label := func(name, value string) metrics.Label { return metrics.Label{Name: name, Value: value} }
+
+	gauge("ws_fpm_channels", "Channels that somebody listens to.", func(s hub.Stats) int64 { return s.Channels })
+	gauge("ws_fpm_subscriptions", "Pairs of a connection and a channel it listens to.", func(s hub.Stats) int64 { return s.Listening })
+	gauge("ws_fpm_users", "Users that have a connection.", func(s hub.Stats) int64 { return s.Users })
+	count("ws_fpm_publishes_total", "Messages published to a channel.", func(s hub.Stats) uint64 { return s.Publishes })
+
+	count("ws_fpm_messages_for_clients_total", toClients, func(s hub.Stats) uint64 { return s.Taken + s.Refused }, label("kind", "push"))
+
+	const refused = "Subscriptions refused, by limit."
+	count("ws_fpm_subscriptions_refused_total", refused, func(s hub.Stats) uint64 { return s.TooManyChannels }, label("limit", "connection"))
+	count("ws_fpm_subscriptions_refused_total", refused, func(s hub.Stats) uint64 { return s.ChannelsFull }, label("limit", "channels"))
 }

@@ -1,28 +1,33 @@
 package gateway
 
 import (
+	"slices"
 	"testing"
 	"time"
 
+	"ws-fpm/hub"
 	"ws-fpm/websocket"
 )
 
-// A session is found from the end of its handshake until its socket is gone,
+// A session is found from the time it has its place until its socket is gone,
 // with what PHP has bound to it.
 func TestDirectory(t *testing.T) {
 	g := &Gateway{}
-	g.directory.sessions = map[string]*session{}
+	var err error
+	if g.hub, err = hub.New[*websocket.Prepared](hub.Options{}); err != nil {
+		t.Fatal(err)
+	}
 	since := time.UnixMilli(1234)
 	s := &session{gateway: g, route: &route{prefix: "/ws"}, id: "a", since: since, remote: "192.0.2.1"}
-	s.attributes = attributes{user: "42", list: []attribute{{"WS_ATTR_ROOM_ID", "r1"}}}
+	s.attributes = attributes{user: "42", list: []attribute{{"WS_ATTR_ROOM_ID", "r1"}}, channels: []string{"news"}}
 
 	if _, ok := g.Connection("a"); ok {
-		t.Error("found before its handshake has ended")
+		t.Error("found before it has its place")
 	}
-	g.directory.add(s)
+	g.hub.Join(&s.seat, s.id, s)
 	got, ok := g.Connection("a")
 	if !ok || got.Since != since || got.Route != "/ws" || got.User != "42" || got.RemoteAddress != "192.0.2.1" ||
-		len(got.Attributes) != 1 || got.Attributes["ROOM_ID"] != "r1" {
+		len(got.Attributes) != 1 || got.Attributes["ROOM_ID"] != "r1" || got.ID != "a" || !slices.Equal(got.Channels, []string{"news"}) {
 		t.Errorf("Connection = %+v, %t", got, ok)
 	}
 	if g.Disconnect("a", websocket.StatusProtocolError, "") {
@@ -31,7 +36,7 @@ func TestDirectory(t *testing.T) {
 	if g.Disconnect("b", websocket.StatusNormal, "") {
 		t.Error("closed an unknown connection")
 	}
-	g.directory.remove(s)
+	g.hub.Leave(&s.seat)
 	if _, ok := g.Connection("a"); ok {
 		t.Error("found after its socket was gone")
 	}

@@ -137,26 +137,32 @@ func (s *session) ask(w *scratch, m message) (r reply, word failure, stderr stri
 
 // apply does what a reply asks for besides its body and its close.
 func (s *session) apply(r reply, h fastcgi.Header) {
-	s.mu.Lock()
-	s.attributes = r.attributes
-	s.mu.Unlock()
+	s.bind(r.attributes)
 	if r.expire > 0 {
 		s.conn.ExpireAfter(time.Duration(r.expire) * time.Second)
 	}
 	s.gateway.logUnknown(s.terms.Script, unknownFields(h))
 }
 
-// sendBody sends the body of a reply, or a part of a streamed one.
+// sendBody sends the body of a reply, or a part of a streamed one: to the
+// client, or to channels if the reply says so.
 func (s *session) sendBody(r reply, body []byte) {
 	op, send, mended := r.opcode(body)
 	if mended {
 		s.gateway.log.Warn("text of PHP is not UTF-8 and goes as binary",
 			"connection", s.id, "seq", s.seq, "script", s.terms.Script)
 	}
-	if send {
-		s.gateway.count.replies.Inc()
-		s.conn.WriteMessage(op, body) // what is not accepted is counted there
+	if !send {
+		return
 	}
+	if len(r.orders.publish) > 0 {
+		s.publish(r.orders.publish, op, body)
+		if !r.orders.reply {
+			return
+		}
+	}
+	s.gateway.count.replies.Inc()
+	s.conn.WriteMessage(op, body) // what is not accepted is counted there
 }
 
 // failed logs why an event has no reply and chooses the word for it.

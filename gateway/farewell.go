@@ -243,12 +243,36 @@ func (s *session) late(e lateEvent, urgent bool) (word failure, err error) {
 		if err == nil && response.Status >= 500 {
 			word = backendFailed
 			s.logBadReply(word, "status "+itoa(response.Status))
+		} else if err == nil && e.name == eventDisconnect {
+			word = s.lastWords(response, w.body)
 		}
 	}
 	if err != nil {
 		word = s.failed(err)
 	}
 	return word, err
+}
+
+// lastWords publishes what PHP said at disconnect to those who stay.
+func (s *session) lastWords(response *fastcgi.Response, body []byte) (word failure) {
+	if response.Header.Get("WS-Publish") == "" {
+		return "" // all else is for a client who is there
+	}
+	r, reason := readHeader(response.Header, attributes{})
+	switch {
+	case reason == "" && formatOf(response.Header) != whole:
+		reason = "a streamed reply to disconnect"
+	case reason == "" && (response.Status < 200 || response.Status > 299):
+		reason = "WS-Publish with status " + itoa(response.Status)
+	}
+	if reason != "" {
+		s.logBadReply(badReply, reason)
+		return badReply
+	}
+	if op, send, _ := r.opcode(body); send {
+		s.publish(r.orders.publish, op, body)
+	}
+	return ""
 }
 
 // printable replaces what a param cannot carry.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ws-fpm/fastcgi"
+	"ws-fpm/hub"
 	"ws-fpm/websocket"
 )
 
@@ -35,8 +36,8 @@ type Gateway struct {
 	heard      atomic.Int64   // of them: those whose request came, or that were one too many
 	shaking    sync.Map       // net.Conn to netip.Prefix: of those, whose share each is counted in
 
-	visitors  *addresses
-	directory directory
+	visitors *addresses
+	hub      *hub.Hub[*websocket.Prepared]
 
 	mu       sync.Mutex // guards what follows
 	serving  bool
@@ -70,9 +71,13 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, err
 	}
 	g.adopt(o, list)
-	g.directory.sessions = map[string]*session{}
+	g.hub, err = hub.New[*websocket.Prepared](hub.Options{PerMember: maxChannels})
+	if err != nil {
+		return nil, err
+	}
 	g.count = newCounters(o.Metrics)
 	observe(o.Metrics, g.conns)
+	observeHub(o.Metrics, g.hub)
 	o.Metrics.GaugeFunc("ws_fpm_late_events_waiting", "Disconnect and start events not delivered yet.", func() float64 {
 		n := 0
 		for _, m := range g.mailboxes() {

@@ -169,6 +169,7 @@ func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 	s := &session{gateway: g, route: route, joined: joined, terms: joined, id: randomID(), since: time.Now(),
 		remote: req.peer.addr, visitor: visitor}
 	s.identify(params, "")
+	g.hub.Join(&s.seat, s.id, s)
 	return s.admit(w, r, req, offer)
 }
 
@@ -322,8 +323,10 @@ func (s *session) upgrade(w http.ResponseWriter, key, subprotocol string, said *
 	s.conn = g.conns.NewConn(nc, s, websocket.Limits{
 		MaxMessage: s.joined.MaxMessage, MessageRate: s.joined.MessageRate, Fragment: s.joined.Fragment, Outbox: s.joined.Outbox,
 	})
-	g.directory.add(s)
 	s.greet(said)
+	if last := s.begin(); last != nil {
+		s.closeNow(*last)
+	}
 	s.conn.Start(early)
 	if g.Draining() {
 		s.goAway() // Shutdown may have looked before the session was there

@@ -47,6 +47,10 @@ type Options struct {
 	// Software is SERVER_SOFTWARE. Empty means "ws-fpm".
 	Software string
 
+	// API is WS_API: where PHP reaches the control API, a URL or a unix socket.
+	// Empty means that there is none.
+	API string
+
 	// Hosts says whether a Host header names this server; other requests are
 	// answered 403. Nil means that any name will do.
 	Hosts func(host string) bool

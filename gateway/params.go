@@ -40,7 +40,7 @@ func (e *environment) addText(name, value string) {
 var errControl = errors.New("gateway: control character in a param")
 
 // routeParams are the same for every request of a route.
-func routeParams(r *Route, software, boot string) (fastcgi.Params, error) {
+func routeParams(r *Route, software, boot, api string) (fastcgi.Params, error) {
 	var e environment
 	script := "/" + strings.TrimLeft(strings.TrimPrefix(r.Script, strings.TrimRight(r.Root, "/")+"/"), "/")
 	e.add("SCRIPT_FILENAME", r.Script)
@@ -53,6 +53,9 @@ func routeParams(r *Route, software, boot string) (fastcgi.Params, error) {
 	e.add("REDIRECT_STATUS", "200")
 	e.add("WS_ROUTE", r.Prefix)
 	e.add("WS_BOOT", boot)
+	if api != "" {
+		e.add("WS_API", api)
+	}
 	return e.params, e.err
 }
 

@@ -249,7 +249,7 @@ func TestParamsOfARoute(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", test.name, err)
 		}
-		p, err := routeParams(&r, "s", "b")
+		p, err := routeParams(&r, "s", "b", "")
 		if err != nil {
 			t.Fatalf("%s: %v", test.name, err)
 		}

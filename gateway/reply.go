@@ -31,6 +31,7 @@ type reply struct {
 	attributes attributes // of the connection from now on
 	expire     int64      // seconds until the connection is closed; zero: as before
 	interrupt  bool       // of a stream: the client's next message ends it
+	orders     orders
 }
 
 // readStatus says what the status means for a message. Stderr says that PHP
@@ -55,7 +56,13 @@ func readHeader(h fastcgi.Header, current attributes) (r reply, reason string) {
 	if r.close, reason = readClose(h); reason != "" {
 		return reply{}, reason
 	}
+	if r.orders, reason = readOrders(h); reason != "" {
+		return reply{}, reason
+	}
 	if r.attributes, reason = current.apply(h); reason != "" {
+		return reply{}, reason
+	}
+	if r.attributes, reason = r.attributes.listen(&r.orders); reason != "" {
 		return reply{}, reason
 	}
 	if r.expire, reason = readExpire(h.Get("WS-Expire")); reason != "" {
@@ -112,7 +119,8 @@ func unknownFields(h fastcgi.Header) (names []string) {
 			continue
 		}
 		switch name {
-		case "WS-ACCEPT", "WS-OPCODE", "WS-CLOSE", "WS-USER", "WS-EXPIRE", "WS-INTERRUPT":
+		case "WS-ACCEPT", "WS-OPCODE", "WS-CLOSE", "WS-USER", "WS-EXPIRE", "WS-INTERRUPT",
+			"WS-SUBSCRIBE", "WS-UNSUBSCRIBE", "WS-PUBLISH":
 		default:
 			names = append(names, f.Name)
 		}

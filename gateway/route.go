@@ -43,7 +43,7 @@ func (o *Options) terms(boot string) (list []*terms, err error) {
 		}
 		prefixes[r.Prefix] = true
 		t := &terms{Route: r}
-		if t.params, err = routeParams(&r, o.Software, boot); err == nil {
+		if t.params, err = routeParams(&r, o.Software, boot, o.API); err == nil {
 			t.events, err = fastcgi.AppendParam(nil, "WS_EVENTS", strings.Join(r.Events, ","))
 		}
 		if err != nil {

@@ -5,9 +5,11 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ws-fpm/fastcgi"
+	"ws-fpm/hub"
 	"ws-fpm/websocket"
 )
 
@@ -22,7 +24,8 @@ type session struct {
 	route   *route
 	joined  *terms // what of the route stays as it was at the handshake
 	conn    *websocket.Conn
-	id      string         // WS_CONNECTION_ID
+	id      string // WS_CONNECTION_ID
+	seat    hub.Seat[*websocket.Prepared]
 	since   time.Time      // WS_CONNECTED_AT
 	remote  string         // REMOTE_ADDR
 	visitor netip.Prefix   // whose connections are counted together; zero: nobody's
@@ -34,7 +37,10 @@ type session struct {
 	inHand     int        // bytes of the message that PHP works on
 	attributes attributes // others read them under mu, so they are replaced under it
 
+	open atomic.Bool // conn may be used, and early is empty; set once, under mu
+
 	mu      sync.Mutex         // guards what follows
+	early   *early             // what waits for the end of the handshake; nil: nothing
 	serving bool               // a goroutine works on messages
 	queue   []message          // that wait for it
 	queued  int                // bytes of queue
@@ -166,7 +172,7 @@ func (s *session) Ended(how websocket.Closing) {
 	if last {
 		defer s.finish() // whatever becomes of the rest
 	}
-	s.gateway.directory.remove(s)
+	s.gateway.hub.Leave(&s.seat)
 	s.gateway.count.closed(how)
 	s.gateway.log.Debug("closed", "connection", s.id, "code", how.Code, "by", how.By)
 }
@@ -179,6 +185,7 @@ func (s *session) finish() { s.part(s.how, s.joined.has(eventDisconnect)) }
 // among the connections until that is delivered: who comes and goes faster than
 // PHP can be told has to wait outside.
 func (s *session) part(how websocket.Closing, owed bool) {
+	s.dismiss()
 	if !owed {
 		s.gone()
 		return

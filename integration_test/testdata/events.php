@@ -1,6 +1,6 @@
 <?php
-// Records each event's begin and end, and obeys the orders in the query (do=)
-// or, of a message, in the body behind "do ": one a line.
+// Records each event's begin and end, and obeys the orders in the query (do= at
+// connect, bye= at disconnect) or, of a message, in the body behind "do ": one a line.
 $event = $_SERVER['WS_EVENT'] ?? 'none';
 function note(string $what, array $more = []): void
 {
@@ -20,7 +20,7 @@ note('begin', ['params' => $params]);
 header('Content-Type: text/plain');
 $body = file_get_contents('php://input');
 $orders = $event === 'message' ? (str_starts_with($body, 'do ') ? substr($body, 3) : "body $body")
-    : ($event === 'connect' ? $_GET['do'] ?? 'header WS-Accept: yes' : '');
+    : ($event === 'connect' ? $_GET['do'] ?? 'header WS-Accept: yes' : ($event === 'disconnect' ? $_GET['bye'] ?? '' : ''));
 foreach (explode("\n", $orders) as $order) {
     [$word, $rest] = explode(' ', $order, 2) + [1 => ''];
     switch ($word) {
