@@ -1,6 +1,5 @@
 # docker build -t ws-fpm .          the program alone: the last stage
-# docker compose run --rm test      the whole suite, with php-fpm
-# docker compose up demo            http://localhost:8080
+# compose.yaml shows it at work, and runs the stages demo and test.
 
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
@@ -32,4 +31,7 @@ FROM scratch
 COPY --from=build /ws-fpm /ws-fpm
 USER 65532:65532
 EXPOSE 8080
+# There is no shell here: each of these is the program itself.
+HEALTHCHECK --interval=10s --timeout=5s CMD ["/ws-fpm", "health", "-config", "/etc/ws-fpm/ws-fpm.conf"]
 ENTRYPOINT ["/ws-fpm"]
+CMD ["serve", "-config", "/etc/ws-fpm/ws-fpm.conf"]

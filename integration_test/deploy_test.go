@@ -43,7 +43,7 @@ func TestReadmeDeploys(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	shipped, _ := filepath.Glob("../deploy/*")
+	shipped, _ := filepath.Glob("../deploy/*.*")
 	for _, file := range shipped {
 		b, err := os.ReadFile(file)
 		if err != nil {
