@@ -24,7 +24,9 @@ type section struct {
 	kind, name string
 	title      string // [kind name]; empty for the global section
 	settings   map[string]fault
+	values     map[string]string // of the settings: their meaning
 	put        func(key string, v value) (problem string, known bool)
+	meaning    func(key string, v value) string
 	keys       []KeyDoc
 	listener   *Listener // one of these four, by the kind
 	pool       *Pool
@@ -37,6 +39,8 @@ func newBuilder(missing []absent) *builder {
 	cfg := withDefaults(keys)
 	global := &section{
 		settings: map[string]fault{},
+		values:   map[string]string{},
+		meaning:  meaningOf(keys),
 		keys:     describe("", keys),
 		put:      func(key string, v value) (string, bool) { return store(cfg, keys, key, v) },
 	}
@@ -126,12 +130,14 @@ func checkHeader(l line) (problem string) {
 }
 
 func newSection(l line) *section {
-	s := &section{line: l.number, kind: l.section, name: l.name, title: title(l.section, l.name), settings: map[string]fault{}}
+	s := &section{line: l.number, kind: l.section, name: l.name, title: title(l.section, l.name),
+		settings: map[string]fault{}, values: map[string]string{}}
 	switch l.section {
 	case "listen":
 		keys := listenKeys()
 		s.listener, s.keys = withDefaults(keys), describe(l.section, keys)
 		s.put = func(key string, v value) (string, bool) { return store(s.listener, keys, key, v) }
+		s.meaning = meaningOf(keys)
 		s.listener.Name = l.name
 	case "fastcgi":
 		if s.name == "" {
@@ -140,6 +146,7 @@ func newSection(l line) *section {
 		keys := poolKeys()
 		s.pool, s.keys = withDefaults(keys), describe(l.section, keys)
 		s.put = func(key string, v value) (string, bool) { return store(s.pool, keys, key, v) }
+		s.meaning = meaningOf(keys)
 		s.pool.Name = s.name
 	case "route":
 		if s.name != "/" {
@@ -148,11 +155,13 @@ func newSection(l line) *section {
 		keys := routeKeys()
 		s.route, s.keys = withDefaults(keys), describe(l.section, keys)
 		s.put = func(key string, v value) (string, bool) { return store(s.route, keys, key, v) }
+		s.meaning = meaningOf(keys)
 		s.route.Prefix = s.name
 	case "control":
 		keys := controlKeys()
 		s.control, s.keys = withDefaults(keys), describe(l.section, keys)
 		s.put = func(key string, v value) (string, bool) { return store(s.control, keys, key, v) }
+		s.meaning = meaningOf(keys)
 	default:
 		panic("BUG: a section without keys: " + l.section)
 	}
@@ -177,7 +186,9 @@ func (b *builder) addSetting(s *section, l line) {
 	s.settings[l.key] = f
 	if f.problem = b.store(s, l); f.problem != "" {
 		b.fault(f)
+		return
 	}
+	s.values[l.key] = s.meaning(l.key, l.value)
 }
 
 func (b *builder) store(s *section, l line) (problem string) {

@@ -22,27 +22,33 @@ const MaxFile = 1 << 20
 // file of at most MaxFile bytes. Errors are those of Parse, or say why the
 // file cannot be read.
 func Load(path string) (*Config, error) {
+	cfg, _, err := Read(path)
+	return cfg, err
+}
+
+// Read is Load, and gives the settings one by one as well.
+func Read(path string) (*Config, Settings, error) {
 	// Without O_NONBLOCK, opening a named pipe waits for a writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("config: %w", err)
+		return nil, Settings{}, fmt.Errorf("config: %w", err)
 	}
 	defer f.Close()
 	st, err := f.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("config: %w", err)
+		return nil, Settings{}, fmt.Errorf("config: %w", err)
 	}
 	if st.IsDir() {
-		return nil, fmt.Errorf("config: %s: is a directory, want a file", path)
+		return nil, Settings{}, fmt.Errorf("config: %s: is a directory, want a file", path)
 	}
 	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("config: %s: is not a regular file", path)
+		return nil, Settings{}, fmt.Errorf("config: %s: is not a regular file", path)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
 	if err != nil {
-		return nil, fmt.Errorf("config: %w", err)
+		return nil, Settings{}, fmt.Errorf("config: %w", err)
 	}
-	return Parse(path, data)
+	return parseAll(path, data, notBuilt)
 }
 
 // Parse checks data, the content of a configuration file, and applies the
@@ -58,8 +64,13 @@ func Parse(name string, data []byte) (*Config, error) {
 }
 
 func parse(name string, data []byte, missing []absent) (*Config, error) {
+	cfg, _, err := parseAll(name, data, missing)
+	return cfg, err
+}
+
+func parseAll(name string, data []byte, missing []absent) (*Config, Settings, error) {
 	if len(data) > MaxFile {
-		return nil, fmt.Errorf("%s: want at most 1 MiB of configuration", name)
+		return nil, Settings{}, fmt.Errorf("%s: want at most 1 MiB of configuration", name)
 	}
 	b := newBuilder(missing)
 	for _, l := range lex(string(data)) {
@@ -67,7 +78,7 @@ func parse(name string, data []byte, missing []absent) (*Config, error) {
 	}
 	cfg := b.finish()
 	if len(b.faults) > 0 {
-		return nil, newError(name, b.faults)
+		return nil, Settings{}, newError(name, b.faults)
 	}
-	return cfg, nil
+	return cfg, b.settings(name), nil
 }

@@ -19,6 +19,7 @@ type key[T any] struct {
 	computed bool
 	required bool // without it the section is not complete
 	list     bool
+	reload   Reload
 
 	// set stores a value or says what is wrong with it.
 	set func(to *T, v value) (problem string)
@@ -33,6 +34,7 @@ type KeyDoc struct {
 	Doc      string // what it means, in one line
 	Required bool   // a section without it is refused
 	List     bool   // several values may stand in its line, separated by commas
+	Reload   Reload // when another value takes effect
 }
 
 // Reference lists every key that the parser knows, section by section, in the
@@ -50,7 +52,10 @@ func Reference() []KeyDoc {
 func describe[T any](section string, keys []key[T]) []KeyDoc {
 	var docs []KeyDoc
 	for _, k := range keys {
-		docs = append(docs, KeyDoc{section, k.name, k.want, k.def, k.doc, k.required, k.list})
+		if k.reload == "" {
+			panic("BUG: a key that does not say what a reload does: " + k.name)
+		}
+		docs = append(docs, KeyDoc{section, k.name, k.want, k.def, k.doc, k.required, k.list, k.reload})
 	}
 	return docs
 }
@@ -81,6 +86,12 @@ func withDefaults[T any](keys []key[T]) *T {
 		}
 	}
 	return to
+}
+
+// after says when another value takes effect. Every key has to.
+func (k key[T]) after(r Reload) key[T] {
+	k.reload = r
+	return k
 }
 
 func required[T any](k key[T]) key[T] {
