@@ -14,7 +14,6 @@ import (
 
 	"ws-fpm/config"
 	"ws-fpm/gateway"
-	"ws-fpm/metrics"
 )
 
 // check is the command of that name: it reports on what serve would meet.
@@ -67,11 +66,12 @@ func check(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // call runs one event and prints what PHP answers and what comes of it.
 func call(ctx context.Context, c *config.Config, route, event, body string, stdout io.Writer) error {
-	pools, err := newPools(c.Pools, new(metrics.Registry))
+	log := slog.New(slog.DiscardHandler)
+	pools, err := newPools(c.Pools, log)
 	if err != nil {
 		return usageError{err}
 	}
-	g, err := gateway.New(ctx, gatewayOptions(c, pools, slog.New(slog.DiscardHandler)))
+	g, err := gateway.New(ctx, gatewayOptions(c, pools.set(), log))
 	if err != nil {
 		return usageError{err}
 	}

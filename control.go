@@ -22,12 +22,14 @@ import (
 // A private is the control API as configured, with its listeners.
 type private struct {
 	server  *control.Server
+	access  control.Access // that is in force
+	network string         // of api: unix or tcp
 	api     net.Listener
 	metrics net.Listener // nil: none
 }
 
 // openControl opens what [control] asks for; nil if c has no such section.
-func openControl(ctx context.Context, c *config.Control, g *gateway.Gateway, pools []config.Pool,
+func openControl(ctx context.Context, c *config.Control, g *gateway.Gateway, pools func() []config.Pool,
 	registry *metrics.Registry, log *slog.Logger) (*private, error) {
 	if c == nil {
 		return nil, nil
@@ -36,10 +38,10 @@ func openControl(ctx context.Context, c *config.Control, g *gateway.Gateway, poo
 	if err != nil {
 		return nil, err
 	}
-	p := &private{}
+	p := &private{access: access, network: c.Network}
 	p.server, err = control.New(control.Options{
 		Connections: connections{g},
-		Ready:       func() error { return ready(ctx, g, pools) },
+		Ready:       func() error { return ready(ctx, g, pools()) },
 		Metrics:     registry,
 		Access:      access,
 		Logger:      log,
@@ -85,7 +87,7 @@ func (p *private) serve(serving *sync.WaitGroup, failed chan<- error) {
 func controlAccess(c *config.Control) (access control.Access, err error) {
 	if c.TokenFile != "" {
 		if access.Token, err = control.LoadToken(c.TokenFile); err != nil {
-			return access, err
+			return access, &settingError{"[control]", "token_file", err}
 		}
 	}
 	for _, name := range c.AllowUsers {
@@ -97,7 +99,7 @@ func controlAccess(c *config.Control) (access control.Access, err error) {
 			return u.Uid, nil
 		})
 		if err != nil {
-			return access, fmt.Errorf("[control] allow_users: %w", err)
+			return access, &settingError{"[control]", "allow_users", err}
 		}
 		access.Allow.Users = append(access.Allow.Users, id)
 	}
@@ -110,7 +112,7 @@ func controlAccess(c *config.Control) (access control.Access, err error) {
 			return g.Gid, nil
 		})
 		if err != nil {
-			return access, fmt.Errorf("[control] allow_groups: %w", err)
+			return access, &settingError{"[control]", "allow_groups", err}
 		}
 		access.Allow.Groups = append(access.Allow.Groups, id)
 	}

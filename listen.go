@@ -18,7 +18,7 @@ import (
 
 // listenAll opens every listener, or none. Sockets are those that systemd has
 // opened.
-func listenAll(ctx context.Context, listeners []config.Listener, sockets []passedSocket, log *slog.Logger) (open []net.Listener, err error) {
+func listenAll(ctx context.Context, listeners []config.Listener, sockets []passedSocket, certs certificates, log *slog.Logger) (open []net.Listener, err error) {
 	var names []string
 	for _, l := range listeners {
 		if l.Network == "systemd" {
@@ -45,49 +45,21 @@ func listenAll(ctx context.Context, listeners []config.Listener, sockets []passe
 	}()
 	for _, l := range listeners {
 		if l.Network != "systemd" {
-			nl, err := listen(ctx, l)
+			nl, err := listenPlain(ctx, l)
 			if err != nil {
 				return open, err
 			}
-			open = append(open, nl)
+			open = append(open, certs.wrap(l, nl))
 			continue
 		}
 		for _, nl := range passed[l.Address] {
-			secured, err := secure(l, nl)
-			if err != nil {
-				return open, err
-			}
-			open = append(open, secured)
+			open = append(open, certs.wrap(l, nl))
 		}
 	}
 	return open, nil
 }
 
-// listen opens l.
-func listen(ctx context.Context, l config.Listener) (net.Listener, error) {
-	nl, err := listenPlain(ctx, l)
-	if err != nil {
-		return nil, err
-	}
-	secured, err := secure(l, nl)
-	if err != nil {
-		nl.Close()
-	}
-	return secured, err
-}
-
-// secure gives nl the certificate of l, if l has one.
-func secure(l config.Listener, nl net.Listener) (net.Listener, error) {
-	if l.TLSCert == "" {
-		return nl, nil
-	}
-	cert, err := loadCertificate(l.TLSCert, l.TLSKey)
-	if err != nil {
-		return nil, err
-	}
-	return cert.wrap(nl), nil
-}
-
+// listenPlain opens l, without TLS.
 func listenPlain(ctx context.Context, l config.Listener) (net.Listener, error) {
 	var lc net.ListenConfig
 	if l.Network != "unix" {

@@ -18,7 +18,7 @@ import (
 // listenAt listens on a Unix socket, and closes it when the test ends.
 func listenAt(t *testing.T, path string) (net.Listener, error) {
 	t.Helper()
-	l, err := listen(context.Background(), config.Listener{Network: "unix", Address: path, Mode: 0o660})
+	l, err := listenPlain(context.Background(), config.Listener{Network: "unix", Address: path, Mode: 0o660})
 	if err == nil {
 		t.Cleanup(func() { l.Close() })
 	}
@@ -128,7 +128,7 @@ func TestListenMode(t *testing.T) {
 	for _, mode := range []fs.FileMode{0o600, 0o660, 0o666, 0o777} {
 		path := filepath.Join(t.TempDir(), "s")
 		gid := os.Getgid()
-		l, err := listen(context.Background(), config.Listener{Network: "unix", Address: path, Mode: mode, Group: groupFor(gid)})
+		l, err := listenPlain(context.Background(), config.Listener{Network: "unix", Address: path, Mode: mode, Group: groupFor(gid)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,7 +172,7 @@ func TestListenAllOrNone(t *testing.T) {
 		{Network: "unix", Address: first, Mode: 0o600},
 		{Network: "tcp", Address: "127.0.0.1:0"},
 		{Network: "unix", Address: second, Mode: 0o600, Group: "no-such-group-here"},
-	}, nil, slog.New(slog.DiscardHandler))
+	}, nil, nil, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "no-such-group-here") || listeners != nil {
 		t.Errorf("listenAll: %v, %v; want an error of the group", listeners, err)
 	}
@@ -189,7 +189,7 @@ func TestListenTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, err = listen(context.Background(), config.Listener{Network: "tcp", Address: l.Addr().String()})
+	_, err = listenPlain(context.Background(), config.Listener{Network: "tcp", Address: l.Addr().String()})
 	if err == nil || !strings.Contains(err.Error(), l.Addr().String()) {
 		t.Errorf("listen on a port that is taken: %v", err)
 	}

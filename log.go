@@ -12,7 +12,7 @@ import (
 	"ws-fpm/metrics"
 )
 
-func newLogger(format string, level slog.Level, w io.Writer) *slog.Logger {
+func newLogger(format string, level slog.Leveler, w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	if format == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
@@ -21,14 +21,16 @@ func newLogger(format string, level slog.Level, w io.Writer) *slog.Logger {
 }
 
 // startLog makes the log of a server: a queue, so that no reader of the log can
-// hold up a client, behind a limit on repetition. To be closed at the end, which
-// takes at most logFlush.
-func startLog(c *config.Config, w io.Writer, r *metrics.Registry) (log *slog.Logger, end func()) {
-	format := func(w io.Writer) slog.Handler { return newLogger(c.Log, c.LogLevel, w).Handler() }
+// hold up a client, behind a limit on repetition. Its level can be changed. To
+// be closed at the end, which takes at most logFlush.
+func startLog(c *config.Config, w io.Writer, r *metrics.Registry) (log *slog.Logger, level *slog.LevelVar, end func()) {
+	level = new(slog.LevelVar)
+	level.Set(c.LogLevel)
+	format := func(w io.Writer) slog.Handler { return newLogger(c.Log, level, w).Handler() }
 	queue := newLogQueue(w, format)
 	limiter := newRepeatLimiter(format(queue))
 	observeLog(r, queue, limiter)
-	return slog.New(limiter), func() {
+	return slog.New(limiter), level, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), logFlush)
 		defer cancel()
 		closeLog(ctx, queue, limiter)

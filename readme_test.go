@@ -39,7 +39,7 @@ func TestReadmeSettings(t *testing.T) {
 
 func settingsTable() string {
 	var b strings.Builder
-	b.WriteString("| section | key | value | default | meaning |\n|---|---|---|---|---|\n")
+	b.WriteString("| section | key | value | default | meaning | SIGHUP |\n|---|---|---|---|---|---|\n")
 	for _, k := range config.Reference() {
 		section := cmp.Or(k.Section, "(above the first section)")
 		value := "none"
@@ -49,7 +49,7 @@ func settingsTable() string {
 		case k.Default != "":
 			value = k.Default
 		}
-		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s |\n", section, k.Key, k.Want, value, k.Doc)
+		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s | %s |\n", section, k.Key, k.Want, value, k.Doc, k.Reload)
 	}
 	return b.String()
 }

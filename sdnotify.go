@@ -66,6 +66,15 @@ func (n *notifier) ready(status string) error {
 	return n.send("READY=1", statusField(status))
 }
 
+// reloading says that we take over another configuration; ready has to follow.
+func (n *notifier) reloading() error {
+	fields := []string{"RELOADING=1"}
+	if field, ok := monotonic(); ok {
+		fields = append(fields, field)
+	}
+	return n.send(fields...)
+}
+
 // stopping says that we end, and that it may take as long as within, even if the
 // unit's TimeoutStopSec is shorter.
 func (n *notifier) stopping(status string, within time.Duration) error {

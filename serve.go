@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"ws-fpm/config"
-	"ws-fpm/fastcgi"
 	"ws-fpm/gateway"
 	"ws-fpm/metrics"
 )
@@ -26,19 +25,22 @@ func serve(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	c, err := config.Load(file)
+	c, settings, err := config.Read(file)
 	if err != nil {
 		return usageError{err}
 	}
 	tuneMemory()
 	registry := new(metrics.Registry)
-	log, closeLog := startLog(c, stderr, registry)
+	log, level, closeLog := startLog(c, stderr, registry)
 	defer closeLog()
-	return serveConfig(ctx, c, log, registry)
+	r := &reloader{file: file, log: log, level: level, count: newReloadCounters(registry), started: settings, settings: settings}
+	r.config.Store(c)
+	return serveConfig(ctx, r, registry)
 }
 
-// serveConfig serves what c says until it is told to stop.
-func serveConfig(ctx context.Context, c *config.Config, log *slog.Logger, registry *metrics.Registry) error {
+// serveConfig serves what the configuration says until it is told to stop.
+func serveConfig(ctx context.Context, r *reloader, registry *metrics.Registry) error {
+	c, log := r.config.Load(), r.log
 	manager, err := newNotifier()
 	if err != nil {
 		return err
@@ -48,21 +50,28 @@ func serveConfig(ctx context.Context, c *config.Config, log *slog.Logger, regist
 		return err
 	}
 	observeRuntime(registry)
-	pools, err := newPools(c.Pools, registry)
-	if err != nil {
+	if r.certificates, err = loadCertificates(c.Listeners, log); err != nil {
+		closeSockets(sockets)
+		return err
+	}
+	r.certificates.observe(registry)
+	if r.pools, err = newPools(c.Pools, log); err != nil {
 		return usageError{err}
 	}
-	options := gatewayOptions(c, pools, log)
+	observePools(registry, r.pools)
+	options := gatewayOptions(c, r.pools.set(), log)
 	options.Metrics = registry
 	g, err := gateway.New(ctx, options)
 	if err != nil {
 		return usageError{err}
 	}
-	listeners, err := listenAll(ctx, c.Listeners, sockets, log)
+	r.gateway = g
+	listeners, err := listenAll(ctx, c.Listeners, sockets, r.certificates, log)
 	if err != nil {
 		return errors.Join(err, g.Shutdown(ctx))
 	}
-	private, err := openControl(ctx, c.Control, g, c.Pools, registry, log)
+	pools := func() []config.Pool { return r.config.Load().Pools }
+	r.private, err = openControl(ctx, c.Control, g, pools, registry, log)
 	if err != nil {
 		for _, l := range listeners {
 			l.Close()
@@ -74,11 +83,8 @@ func serveConfig(ctx context.Context, c *config.Config, log *slog.Logger, regist
 		listeners[i] = patient(l, log, failures)
 	}
 	logStart(everyRecord(log), c, options.MaxConnections, listeners)
-	p := process{log: log, gateway: g, listeners: listeners, metrics: registry, drain: c.Drain,
-		manager: manager, private: private}
-	for _, pool := range pools {
-		p.pools = append(p.pools, pool)
-	}
+	p := process{log: log, gateway: g, listeners: listeners, metrics: registry, reloader: r,
+		manager: manager, private: r.private}
 	return p.run(ctx)
 }
 
@@ -87,9 +93,9 @@ type process struct {
 	log       *slog.Logger
 	gateway   *gateway.Gateway
 	listeners []net.Listener
-	pools     []*fastcgi.Client
 	metrics   *metrics.Registry
-	drain     time.Duration
+	reloader  *reloader
+	drain     time.Duration // once it stops
 	manager   *notifier
 	private   *private // nil: no control API
 }
@@ -128,18 +134,19 @@ func (p *process) run(ctx context.Context) error {
 		case <-dump:
 			p.dumpMetrics()
 		case <-hup:
-			p.log.Warn("SIGHUP changes nothing: this version reads its configuration at start only")
+			p.reload()
 		case cause = <-failed:
 			stopping = true
 		case s := <-stop:
-			p.log.Info("stopping", "signal", s.String(), "drain", p.drain)
+			p.log.Info("stopping", "signal", s.String(), "drain", p.reloader.config.Load().Drain)
 			stopping = true
 		case <-ctx.Done():
 			stopping = true
 		}
 	}
+	p.drain = p.reloader.config.Load().Drain
 	p.told(p.manager.stopping("draining", p.drain+5*time.Second))
-	p.shutdown(stop)
+	p.shutdown(stop, hup)
 	unwatch()
 	if p.private != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), privateStop)
@@ -148,6 +155,16 @@ func (p *process) run(ctx context.Context) error {
 	}
 	serving.Wait()
 	return cause
+}
+
+// reload takes over the configuration file as it is now.
+func (p *process) reload() {
+	p.told(p.manager.reloading())
+	status := "serving"
+	if !p.reloader.reload() {
+		status = "serving; the last reload was refused, see the log"
+	}
+	p.told(p.manager.ready(status))
 }
 
 // alive is what the watchdog asks. It never says no: whoever holds the gateway's
@@ -166,7 +183,7 @@ func (p *process) told(err error) {
 
 // shutdown drains clients, then pools. Being cut short by a second signal, or
 // by the drain time, is how a stop may end, and no failure.
-func (p *process) shutdown(again <-chan os.Signal) {
+func (p *process) shutdown(again, hup <-chan os.Signal) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), p.drain, errors.New("drain is over"))
 	defer cancel()
 	ctx, cut := context.WithCancelCause(ctx)
@@ -174,20 +191,22 @@ func (p *process) shutdown(again <-chan os.Signal) {
 	done := make(chan struct{})
 	var watching sync.WaitGroup
 	watching.Go(func() {
-		select {
-		case s := <-again:
-			cut(fmt.Errorf("second signal: %v", s))
-		case <-done:
+		for {
+			select {
+			case s := <-again:
+				cut(fmt.Errorf("second signal: %v", s))
+				return
+			case <-hup:
+				p.reloader.refuse()
+			case <-done:
+				return
+			}
 		}
 	})
 	if err := p.gateway.Shutdown(ctx); err != nil {
 		p.log.Warn("stopped before all clients had gone", "reason", err)
 	}
-	for _, pool := range p.pools {
-		if err := pool.Close(ctx); err != nil {
-			p.log.Warn("stopped before php-fpm had answered", "reason", err)
-		}
-	}
+	p.reloader.pools.close(ctx)
 	close(done)
 	watching.Wait()
 	p.log.Info("stopped")

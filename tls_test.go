@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
@@ -75,13 +76,7 @@ func handshake(t *testing.T, l net.Listener, c *tls.Config) (tls.ConnectionState
 
 func TestTLSListener(t *testing.T) {
 	certFile, keyFile := writeCertificate(t, t.TempDir(), 1)
-	l, err := listen(context.Background(), config.Listener{
-		Network: "tcp", Address: "127.0.0.1:0", TLSCert: certFile, TLSKey: keyFile,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	l, _ := listenTLS(t, certFile, keyFile)
 	for _, test := range []struct {
 		name     string
 		config   *tls.Config
@@ -107,20 +102,27 @@ func TestTLSListener(t *testing.T) {
 	}
 }
 
-// A new pair is used from the next handshake on; a bad one changes nothing.
-func TestCertificateReload(t *testing.T) {
+// listenTLS listens with that certificate, as a section [listen web] has it.
+func listenTLS(t *testing.T, certFile, keyFile string) (net.Listener, *certificate) {
+	t.Helper()
+	listeners := []config.Listener{{Name: "web", Network: "tcp", Address: "127.0.0.1:0", TLSCert: certFile, TLSKey: keyFile}}
+	certs, err := loadCertificates(listeners, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, err := listenAll(context.Background(), listeners, nil, certs, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { open[0].Close() })
+	return open[0], certs["web"]
+}
+
+// A pair can be replaced, taken away and given again between two connections.
+func TestCertificateIsReplaced(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := writeCertificate(t, dir, 1)
-	c, err := loadCertificate(certFile, keyFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := c.wrap(plain)
-	defer l.Close()
+	l, c := listenTLS(t, certFile, keyFile)
 	wantSerial := func(want int64) {
 		t.Helper()
 		state, err := handshake(t, l, &tls.Config{})
@@ -133,15 +135,66 @@ func TestCertificateReload(t *testing.T) {
 	}
 	wantSerial(1)
 	writeCertificate(t, dir, 2)
-	if err := c.reload(); err != nil {
+	wantSerial(1) // nobody has said so yet
+	pair, err := loadPair(config.Listener{TLSCert: certFile, TLSKey: keyFile})
+	if err != nil {
 		t.Fatal(err)
 	}
+	c.pair.Store(pair)
 	wantSerial(2)
-	if err := os.WriteFile(keyFile, []byte("no key"), 0o600); err != nil {
+	c.pair.Store(nil)
+	if _, err := handshake(t, l, &tls.Config{}); err == nil {
+		t.Error("a TLS handshake with a plain listener: no error")
+	}
+	c.pair.Store(pair)
+	wantSerial(2)
+}
+
+// What cannot be used is said with its section and files; one that has expired
+// can, and is warned of.
+func TestLoadPair(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	certFile, keyFile := writeCertificate(t, dir, 1)
+	_, otherKey := writeCertificate(t, other, 2)
+	bad := filepath.Join(dir, "bad.pem")
+	if err := os.WriteFile(bad, []byte("no key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.reload(); err == nil || !strings.Contains(err.Error(), keyFile) {
-		t.Errorf("reload with a bad key: %v; want an error that names it", err)
+	for _, test := range []struct{ name, cert, key, want string }{
+		{"a pair", certFile, keyFile, ""},
+		{"no certificate is no TLS", "", "", ""},
+		{"a key of another certificate", certFile, otherKey, "private key does not match public key"},
+		{"a key that is none", certFile, bad, "failed to find any PEM data in key input"},
+		{"a certificate that is not there", filepath.Join(dir, "none.pem"), keyFile, "no such file"},
+		{"a folder", dir, keyFile, "is a directory"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			pair, err := loadPair(config.Listener{Name: "web", TLSCert: test.cert, TLSKey: test.key})
+			if test.want == "" {
+				if err != nil || (pair == nil) != (test.cert == "") {
+					t.Errorf("loadPair() = %v, %v", pair, err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.HasPrefix(err.Error(), "[listen web] tls_cert: certificate "+test.cert+", key "+test.key) {
+				t.Errorf("loadPair(): %v; want its section, its files and %q", err, test.want)
+			}
+		})
 	}
-	wantSerial(2)
+	for _, test := range []struct {
+		name      string
+		from, end time.Duration
+		want      string
+	}{
+		{"one that holds", -time.Hour, time.Hour, ""},
+		{"one that has expired", -2 * time.Hour, -time.Hour, "certificate has expired"},
+		{"one that does not hold yet", time.Hour, 2 * time.Hour, "certificate is not valid yet"},
+	} {
+		var text output
+		leaf := &x509.Certificate{NotBefore: time.Now().Add(test.from), NotAfter: time.Now().Add(test.end)}
+		warnOfExpiry(slog.New(slog.NewTextHandler(&text, nil)), config.Listener{Name: "web"}, &tls.Certificate{Leaf: leaf})
+		if got := text.String(); !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
+			t.Errorf("%s: logged %q; want %q", test.name, got, test.want)
+		}
+	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"log/slog"
 	"syscall"
 
@@ -11,36 +10,8 @@ import (
 	"ws-fpm/metrics"
 )
 
-// newPools makes a FastCGI client for each pool.
-func newPools(pools []config.Pool, r *metrics.Registry) (map[string]*fastcgi.Client, error) {
-	clients := map[string]*fastcgi.Client{}
-	for _, p := range pools {
-		client, err := fastcgi.New(fastcgi.Options{
-			Network:        p.Network,
-			Address:        p.Address,
-			MaxConns:       p.MaxConns,
-			MaxStreams:     p.MaxStreams,
-			KeepAlive:      p.KeepAlive,
-			KeepAliveBody:  int(p.KeepAliveBody),
-			ConnectTimeout: p.ConnectTimeout,
-			Timeout:        p.Timeout,
-			StreamTimeout:  p.StreamTimeout,
-			MaxStream:      p.MaxStream,
-			Queue:          p.Queue,
-			QueueTimeout:   p.QueueTimeout,
-			Multiplex:      p.Multiplex,
-		})
-		if err != nil {
-			return nil, fmt.Errorf("pool %s: %w", p.Name, err)
-		}
-		clients[p.Name] = client
-	}
-	observePools(r, clients)
-	return clients, nil
-}
-
 // gatewayOptions gives the gateway what the configuration says.
-func gatewayOptions(c *config.Config, pools map[string]*fastcgi.Client, log *slog.Logger) gateway.Options {
+func gatewayOptions(c *config.Config, pools poolSet, log *slog.Logger) gateway.Options {
 	clients, handshakes := descriptorsFor(descriptorLimit(), c.MaxHandshakes, c.Pools)
 	o := gateway.Options{
 		Trust:            gateway.Trust{Prefixes: c.TrustedProxies, Unix: c.TrustUnix},
@@ -62,7 +33,7 @@ func gatewayOptions(c *config.Config, pools map[string]*fastcgi.Client, log *slo
 			Prefix:       r.Prefix,
 			Script:       r.Script,
 			Root:         r.Root,
-			Backend:      pools[r.Pool],
+			Backend:      pools[r.Pool].client,
 			Events:       r.Events,
 			Origins:      r.Origins,
 			Subprotocols: r.Subprotocols,
@@ -104,12 +75,12 @@ func descriptorLimit() int {
 }
 
 // observePools registers what the pools count.
-func observePools(r *metrics.Registry, pools map[string]*fastcgi.Client) {
+func observePools(r *metrics.Registry, p *pools) {
 	type emit = func(value float64, labels ...metrics.Label)
 	each := func(name, help string, kind metrics.Kind, f func(s fastcgi.Stats, emit func(value float64, label, word string))) {
 		r.CollectFunc(name, help, kind, func(emit emit) {
-			for pool, client := range pools {
-				f(client.Stats(), func(value float64, label, word string) {
+			for pool, stats := range p.stats() {
+				f(stats, func(value float64, label, word string) {
 					emit(value, metrics.Label{Name: "pool", Value: pool}, metrics.Label{Name: label, Value: word})
 				})
 			}

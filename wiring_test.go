@@ -50,23 +50,24 @@ waiting = 6
 		t.Fatal(err)
 	}
 	registry := new(metrics.Registry)
-	pools, err := newPools(c.Pools, registry)
+	log := slog.New(slog.DiscardHandler)
+	pools, err := newPools(c.Pools, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.DiscardHandler)
-	got := gatewayOptions(c, pools, log)
+	observePools(registry, pools)
+	got := gatewayOptions(c, pools.set(), log)
 	want := gateway.Options{
 		Trust:          gateway.Trust{Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Unix: true},
 		MaxConnections: 51, PerAddress: 57, MaxHandshakes: 52, HandshakeTimeout: 53 * time.Second,
 		Buffers: 54 << 20, Ping: 55 * time.Second, Pong: 56 * time.Second,
 		Software: "ws-fpm/" + version, Logger: log,
 		Routes: []gateway.Route{{
-			Prefix: "/ws", Script: "/srv/app/ws.php", Root: "/srv/app", Backend: pools["default"], Events: []string{"message"},
+			Prefix: "/ws", Script: "/srv/app/ws.php", Root: "/srv/app", Backend: pools.set()["default"].client, Events: []string{"message"},
 			Origins: []string{"same"}, MaxMessage: 1 << 20, MessageRate: 200, MaxReply: 8 << 20, Fragment: 64 << 10, Outbox: 1 << 20, Waiting: 64,
 			ContentType: "auto", OnError: gateway.OnErrorMessage,
 		}, {
-			Prefix: "/b", Script: "/srv/app/b.php", Root: "/srv", Backend: pools["b"], Events: []string{"connect", "message"},
+			Prefix: "/b", Script: "/srv/app/b.php", Root: "/srv", Backend: pools.set()["b"].client, Events: []string{"connect", "message"},
 			Origins: []string{"https://a.example"}, Subprotocols: []string{"chat", "v2"}, MaxMessage: 2 << 20, MessageRate: 9, MaxReply: 3 << 20,
 			Fragment: 4 << 10, Outbox: 5 << 20, Waiting: 6, ContentType: "text/plain", OnError: gateway.OnErrorClose,
 		}},

@@ -39,6 +39,40 @@ type Stats struct {
 	IdleShed          uint64 // idle connections closed so that a new one be served
 }
 
+// Add gives the sums of both snapshots, for a client that took another's place.
+func (s Stats) Add(o Stats) Stats {
+	s.Open += o.Open
+	s.Idle += o.Idle
+	s.InUse += o.InUse
+	s.Resting += o.Resting
+	s.Streams += o.Streams
+	s.Waiting += o.Waiting
+	s.Requests += o.Requests
+	s.Completed += o.Completed
+	s.GivenUp += o.GivenUp
+	s.NotExecuted += o.NotExecuted
+	s.Unknown += o.Unknown
+	s.Executed += o.Executed
+	s.Dials += o.Dials
+	s.DialErrors += o.DialErrors
+	s.Reused += o.Reused
+	s.Validated += o.Validated
+	s.ValidationsFailed += o.ValidationsFailed
+	s.QueueFull += o.QueueFull
+	s.QueueTimeout += o.QueueTimeout
+	s.StreamsRefused += o.StreamsRefused
+	s.Timeouts += o.Timeouts
+	s.Abandoned += o.Abandoned
+	s.Retries += o.Retries
+	s.ProtocolErrors += o.ProtocolErrors
+	s.BadReplies += o.BadReplies
+	s.TooBig += o.TooBig
+	s.HeadLinesSkipped += o.HeadLinesSkipped
+	s.StderrDropped += o.StderrDropped
+	s.IdleShed += o.IdleShed
+	return s
+}
+
 // counters are the growing part of Stats: each is counted where it happens,
 // under whatever lock is held there, and read without any.
 type counters struct {

@@ -16,6 +16,7 @@ type gateway struct {
 	// addresses are those it listens on, in the configuration's order, as
 	// handshake.address wants them.
 	addresses []string
+	conf      string // the file; of a gateway that was attached to, none
 }
 
 // listening finds the address in the log line that tells of a listener.
@@ -29,6 +30,7 @@ func startGateway(t testing.TB, conf string) *gateway {
 	bin, file := buildBinary(t), publicDir(t)+"/ws-fpm.conf"
 	writeFile(t, file, conf)
 	g := attachGateway(t, exec.Command(bin, "serve", "-config", file), listenersOf(conf))
+	g.conf = file
 	t.Cleanup(func() {
 		if !g.ended() {
 			g.stop()
