@@ -26,6 +26,8 @@ const usage = `ws-fpm - WebSockets for php-fpm
   ws-fpm demo [-once] [-listen ADDR] [DIR]
                                try it: own php-fpm, a page, nothing to configure;
                                with DIR, its ws.php instead of the examples
+  ws-fpm push -channel NAME | -user ID | -connection ID [MESSAGE]
+                               send it, or what comes on stdin, to who is connected
   ws-fpm health -config FILE   ask a running ws-fpm whether it answers
   ws-fpm version
 `
@@ -53,7 +55,12 @@ func main() {
 
 // run is the program. It returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	err := dispatch(ctx, args, stdout, stderr)
+	return exitOf(dispatch(ctx, args, stdout, stderr), stderr)
+}
+
+// exitOf tells the user of err, if that is still to do, and gives the exit
+// status.
+func exitOf(err error, stderr io.Writer) int {
 	switch _, usage := errors.AsType[usageError](err); {
 	case err == nil:
 		return 0
@@ -79,6 +86,8 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return check(ctx, args, stdout, stderr)
 	case "demo":
 		return demo(ctx, args, stdout, stderr)
+	case "push":
+		return push(ctx, args, os.Stdin, stdout, stderr)
 	case "health":
 		return health(ctx, args, stdout, stderr)
 	case "version":

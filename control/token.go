@@ -33,6 +33,16 @@ func LoadToken(path string) (Token, error) {
 	return sha256.Sum256(secret), nil
 }
 
+// ReadToken gives the token itself, for who is to show it. The file has to be
+// as LoadToken wants it.
+func ReadToken(path string) (secret string, err error) {
+	b, err := readSecret(path)
+	if err != nil {
+		return "", fmt.Errorf("control: token file %s: %w", path, err)
+	}
+	return string(b), nil
+}
+
 func readSecret(path string) ([]byte, error) {
 	// Not blocking: opening a pipe would wait for its writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)

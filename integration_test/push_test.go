@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -246,5 +248,26 @@ func TestPushToAClientThatIsConnecting(t *testing.T) {
 	listening.wantText(t, "three")
 	if _, text := api.call("GET", "/metrics", ""); !strings.Contains(text, "ws_fpm_sends_dropped_total{cause=\"connecting\"} 1\n") {
 		t.Error("the refused message is not counted")
+	}
+}
+
+// The shell's way: echo hi | ws-fpm push -channel news, where WS_API tells where.
+func TestPushCommand(t *testing.T) {
+	t.Parallel()
+	_, g, api := startPushing(t, "", "", "")
+	c := dial(t, g.at(orders("accept", "header WS-Subscribe: news", "header WS-User: 42")))
+	for _, test := range []struct{ command, says, gets string }{
+		{"echo hi | $PROGRAM push -channel news", "delivered to 1 connection\n", "hi"},
+		{"$PROGRAM push -q -user 42 'hello you'", "", "hello you"},
+		{"$PROGRAM push -channel nobody x", "delivered to 0 connections\n", ""},
+	} {
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", test.command)
+		cmd.Env = append(os.Environ(), "PROGRAM="+buildBinary(t), "WS_API=unix:"+api.socket)
+		if out, err := cmd.CombinedOutput(); err != nil || string(out) != test.says {
+			t.Errorf("%s: %q, %v; want %q", test.command, out, err, test.says)
+		}
+		if test.gets != "" {
+			c.wantText(t, test.gets)
+		}
 	}
 }
