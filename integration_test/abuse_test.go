@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -260,6 +259,11 @@ func dialFrom(address string, number int) (net.Conn, error) {
 	return d.Dial("tcp", address)
 }
 
+// newClient is a client on a connection of the caller's, before its handshake.
+func newClient(conn net.Conn) *client {
+	return &client{conn: conn, r: bufio.NewReaderSize(conn, 512), timeout: clientTimeout}
+}
+
 // endings waits until the server has ended each connection, and gives the times
 // since begun, the shortest first.
 func endings(t testing.TB, conns []net.Conn, begun time.Time, patience time.Duration) (took []time.Duration) {
@@ -293,15 +297,4 @@ func endings(t testing.TB, conns []net.Conn, begun time.Time, patience time.Dura
 	}
 	slices.Sort(took)
 	return took
-}
-
-// dirSize is the sum of the files in a folder.
-func dirSize(dir string) (n int64) {
-	files, _ := filepath.Glob(filepath.Join(dir, "*"))
-	for _, f := range files {
-		if info, err := os.Stat(f); err == nil {
-			n += info.Size()
-		}
-	}
-	return n
 }

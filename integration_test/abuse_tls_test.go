@@ -1,7 +1,6 @@
 package integration_test
 
 import (
-	"bufio"
 	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
@@ -74,7 +73,7 @@ func connectTLS(address string, config *tls.Config) (*client, error) {
 		return nil, err
 	}
 	secure := tls.Client(conn, config)
-	c := &client{conn: secure, r: bufio.NewReader(secure), timeout: clientTimeout}
+	c := newClient(secure)
 	if err := c.open(handshake{address: address}); err != nil {
 		conn.Close()
 		return nil, err

@@ -1,7 +1,6 @@
 package integration_test
 
 import (
-	"bufio"
 	"fmt"
 	"net"
 	"sync"
@@ -46,7 +45,7 @@ if ($_SERVER['WS_EVENT'] === 'message') echo str_repeat('x', (int) file_get_cont
 					t.Errorf("victim %d: %v", i, err)
 					return
 				}
-				c := &client{conn: conn, r: bufio.NewReaderSize(conn, 16), timeout: clientTimeout}
+				c := newClient(conn)
 				if err := c.open(handshake{address: g.addresses[1], path: "/events"}); err != nil {
 					t.Errorf("victim %d: %v", i, err)
 					return
