@@ -291,3 +291,35 @@ func TestConnThrottledMessageIsLate(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// Who floods and goes is not kept for as long as what was left would take.
+func TestConnThrottleEndsWithTheClient(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		op   Opcode
+		most time.Duration
+	}{
+		{"pings, which are answered", opPing, time.Second},
+		{"pongs, which are not", opPong, 3 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := open(t, piped, Options{Ping: time.Second})
+				p := h.visit(Limits{})
+				p.c.Start(nil)
+				drink(p)
+				p.Conn.Write(many(4096/7, test.op)) // as much as is read at once: for 53 s
+				synctest.Wait()
+				if st := h.Stats(); st.ThrottledControl != 1 {
+					t.Fatalf("throttled %d times", st.ThrottledControl)
+				}
+				begun := time.Now()
+				p.Conn.Close()
+				<-p.ended
+				if took := time.Since(begun); took > test.most {
+					t.Errorf("ended %v after the client had gone, want %v", took, test.most)
+				}
+			})
+		})
+	}
+}

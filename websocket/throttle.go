@@ -11,8 +11,22 @@ func (c *Conn) excess() int64 {
 	if c.closeBy.Load() != 0 {
 		return 0 // what still comes is thrown away, and not for long
 	}
-	now := c.heard.Load()
-	return max(c.messageRate.wait(c.paidMessages, now), controlPace.wait(c.paidControl, now))
+	return max(c.messageRate.wait(c.paidMessages, c.heard.Load()), c.controlExcess())
+}
+
+// controlExcess is the part of excess that control frames are the cause of. When
+// nothing can be sent any more there is none: what is left costs no answer, and
+// a client that has gone must not be kept for hours for the pings it left.
+func (c *Conn) controlExcess() int64 {
+	wait := controlPace.wait(c.paidControl, c.heard.Load())
+	if wait > 0 {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.broken {
+			return 0
+		}
+	}
+	return wait
 }
 
 // throttle gives the reader up for so long; rest is decoded then. A handler's
@@ -20,7 +34,7 @@ func (c *Conn) excess() int64 {
 // the caller still owns the reader.
 func (c *Conn) throttle(rest []byte, wait int64) bool {
 	cause := &c.server.stats.throttledMessages
-	if controlPace.wait(c.paidControl, c.heard.Load()) > 0 {
+	if c.controlExcess() > 0 {
 		cause = &c.server.stats.throttledControl
 	}
 	for {
@@ -42,6 +56,7 @@ func (c *Conn) throttle(rest []byte, wait int64) bool {
 // unthrottle goes on reading when the time is over.
 func (c *Conn) unthrottle() {
 	if c.move(throttled, reading) {
+		c.probe()
 		c.resumeReading()
 	}
 }
@@ -55,4 +70,13 @@ func (c *Conn) unread() bool {
 		return false
 	}
 	panic("BUG: unknown state of a reader")
+}
+
+// probe sends a ping to a client of too many control frames, now and then. No
+// pong is waited for, but if nobody is there any more the socket will say so.
+func (c *Conn) probe() {
+	last, every := c.heard.Load(), c.server.ping.Load()
+	if controlPace.wait(c.paidControl, last) > 0 && c.server.now()/every != last/every && c.ping() {
+		c.server.stats.pings.Add(1)
+	}
 }
