@@ -32,6 +32,6 @@ COPY --from=build /ws-fpm /ws-fpm
 USER 65532:65532
 EXPOSE 8080
 # There is no shell here: each of these is the program itself.
-HEALTHCHECK --interval=10s --timeout=5s CMD ["/ws-fpm", "health", "-config", "/etc/ws-fpm/ws-fpm.conf"]
+HEALTHCHECK --interval=30s --timeout=5s CMD ["/ws-fpm", "health", "-config", "/etc/ws-fpm/ws-fpm.conf"]
 ENTRYPOINT ["/ws-fpm"]
 CMD ["serve", "-config", "/etc/ws-fpm/ws-fpm.conf"]

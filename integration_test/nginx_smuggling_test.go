@@ -91,7 +91,7 @@ func TestNginxSmuggling(t *testing.T) {
 			}
 			stop.Store(true)
 			others.Wait()
-			t.Logf("figure: smuggling, %d attacks, %d answers to others, none wrong", answers, served.Load())
+			figure(t, "90 smuggling through nginx", "%d attacks, %d answers to others", answers, served.Load())
 			for what, times := range f.executions() {
 				if strings.HasPrefix(what, "connect /private") || strings.Contains(what, "smuggled") {
 					t.Errorf("PHP was asked %d times: %s", times, what)
