@@ -42,6 +42,7 @@ func gatewayOptions(c *config.Config, pools poolSet, log *slog.Logger) gateway.O
 			MaxReply:     int(r.MaxReply),
 			Fragment:     int(r.Fragment),
 			Outbox:       int(r.Outbox),
+			Compression:  r.Compression,
 			Waiting:      r.Waiting,
 			ContentType:  r.ContentType,
 			OnError:      r.OnError,

@@ -45,6 +45,7 @@ on_error = close
 outbox = 5M
 message_rate = 9
 waiting = 6
+compression = on
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +70,7 @@ waiting = 6
 		}, {
 			Prefix: "/b", Script: "/srv/app/b.php", Root: "/srv", Backend: pools.set()["b"].client, Events: []string{"connect", "message"},
 			Origins: []string{"https://a.example"}, Subprotocols: []string{"chat", "v2"}, MaxMessage: 2 << 20, MessageRate: 9, MaxReply: 3 << 20,
-			Fragment: 4 << 10, Outbox: 5 << 20, Waiting: 6, ContentType: "text/plain", OnError: gateway.OnErrorClose,
+			Fragment: 4 << 10, Outbox: 5 << 20, Waiting: 6, ContentType: "text/plain", OnError: gateway.OnErrorClose, Compression: true,
 		}},
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -111,7 +111,7 @@ func routeKeys() []key[Route] {
 			func(r *Route) *int64 { return &r.Outbox }).after(NewConnections),
 		count("waiting", "64", 1, 100_000, "The most messages of a connection that wait for PHP.",
 			func(r *Route) *int { return &r.Waiting }).after(AtOnce),
-		toggle("compression", "off", "on", "Offer permessage-deflate (RFC 7692).",
+		toggle("compression", "off", "on", "Deflate messages for clients that offer permessage-deflate (RFC 7692); see Compression.",
 			func(r *Route) *bool { return &r.Compression }).after(NewConnections),
 	}
 }

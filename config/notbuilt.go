@@ -12,9 +12,7 @@ type absent struct {
 
 // notBuilt is the one list of what the parser knows and the program cannot do
 // yet.
-var notBuilt = []absent{
-	{"route", "compression", "on", "want off: compression is not available in this version"},
-}
+var notBuilt = []absent{}
 
 // lacks says what of a setting is absent.
 func lacks(table []absent, section, key string, items []string) (problem string) {

@@ -189,7 +189,8 @@ type Route struct {
 	// Waiting bounds the messages of a connection that wait for PHP. Default 64.
 	Waiting int
 
-	// Compression offers permessage-deflate (RFC 7692). Default off.
+	// Compression deflates messages (RFC 7692) for clients that offer it. Default
+	// off.
 	Compression bool
 }
 

@@ -136,6 +136,20 @@ func observe(r *metrics.Registry, s *websocket.Server) {
 	count("ws_fpm_reading_paused_total", pauses, func(s websocket.Stats) uint64 { return s.ThrottledMessages }, cause("message_rate"))
 	count("ws_fpm_reading_paused_total", pauses, func(s websocket.Stats) uint64 { return s.ThrottledControl }, cause("control_rate"))
 
+	count("ws_fpm_messages_inflated_total", "Messages from clients that came deflated.", func(s websocket.Stats) uint64 { return s.Inflated })
+	count("ws_fpm_messages_deflated_total", "Messages deflated, for one client or several.", func(s websocket.Stats) uint64 { return s.Deflated })
+	count("ws_fpm_deflate_saved_bytes_total", "Bytes that they got shorter.", func(s websocket.Stats) uint64 { return s.Saved })
+
+	const asTheyAre = "Messages sent as they are to clients that take deflated ones, by cause."
+	count("ws_fpm_deflate_skipped_total", asTheyAre, func(s websocket.Stats) uint64 { return s.DeflateSmall }, cause("small"))
+	count("ws_fpm_deflate_skipped_total", asTheyAre, func(s websocket.Stats) uint64 { return s.DeflateNoGain }, cause("no_gain"))
+	count("ws_fpm_deflate_skipped_total", asTheyAre, func(s websocket.Stats) uint64 { return s.DeflateBusy }, cause("busy"))
+
+	const bad = "Deflated messages that were refused, by cause; each closed its connection."
+	count("ws_fpm_inflate_failed_total", bad, func(s websocket.Stats) uint64 { return s.InflateTooBig }, cause("max_message"))
+	count("ws_fpm_inflate_failed_total", bad, func(s websocket.Stats) uint64 { return s.InflateDamaged }, cause("damaged"))
+
+	const drops = "Messages for clients that were dropped, by cause."
 	count("ws_fpm_sends_dropped_total", drops, func(s websocket.Stats) uint64 { return s.DroppedClosed }, cause("closed"))
 	count("ws_fpm_sends_dropped_total", drops, func(s websocket.Stats) uint64 { return s.DroppedSlow }, cause("slow"))
 	count("ws_fpm_sends_dropped_total", drops, func(s websocket.Stats) uint64 { return s.DroppedShed }, cause("buffers"))

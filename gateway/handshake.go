@@ -202,7 +202,7 @@ func (s *session) admit(w http.ResponseWriter, r *http.Request, req *request, of
 		s.turnAway(said != nil) // it left while PHP was thinking
 		return broken
 	}
-	return s.upgrade(w, offer.Key, subprotocol, said)
+	return s.upgrade(w, offer, subprotocol, said)
 }
 
 // release gives up the place of a session whose handshake panics.
@@ -292,15 +292,19 @@ func (q *request) knownScheme(r *http.Request) string {
 
 // upgrade completes the handshake and starts the session, which begins with
 // what PHP said at connect, if it was asked.
-func (s *session) upgrade(w http.ResponseWriter, key, subprotocol string, said *welcome) outcome {
+func (s *session) upgrade(w http.ResponseWriter, offer websocket.Handshake, subprotocol string, said *welcome) outcome {
 	g := s.gateway
+	deflate := offer.Deflate
+	if !s.joined.Compression {
+		deflate = 0
+	}
 	extra := http.Header{}
 	if said != nil {
 		if cookies := said.header.Values("Set-Cookie"); len(cookies) > 0 {
 			extra["Set-Cookie"] = cookies
 		}
 	}
-	answer, err := websocket.AppendResponse(nil, key, subprotocol, 0, extra)
+	answer, err := websocket.AppendResponse(nil, offer.Key, subprotocol, deflate, extra)
 	if err != nil {
 		g.log.Warn("reply of PHP", "connection", s.id, "script", s.terms.Script, "error", string(badReply), "reason", err.Error())
 		s.turnAway(said != nil)
@@ -322,6 +326,7 @@ func (s *session) upgrade(w http.ResponseWriter, key, subprotocol string, said *
 	nc.SetDeadline(time.Time{})
 	s.conn = g.conns.NewConn(nc, s, websocket.Limits{
 		MaxMessage: s.joined.MaxMessage, MessageRate: s.joined.MessageRate, Fragment: s.joined.Fragment, Outbox: s.joined.Outbox,
+		Deflate: deflate,
 	})
 	s.greet(said)
 	if last := s.begin(); last != nil {

@@ -109,6 +109,9 @@ type Route struct {
 	// 64 KiB.
 	Fragment int
 
+	// Compression has messages deflated (RFC 7692) for clients that offer it.
+	Compression bool
+
 	// Outbox is how many bytes may wait for a client that reads slowly. Zero
 	// means 1 MiB.
 	Outbox int

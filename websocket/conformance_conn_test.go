@@ -26,7 +26,7 @@ func TestConformanceOverAPipe(t *testing.T) {
 }
 
 func playOverPipe(t *testing.T, s script, steps []step, way style) {
-	p := open(t, piped, Options{}).enter(Limits{MaxMessage: 16 << 20, Outbox: 64 << 20})
+	p := open(t, piped, Options{}).enter(Limits{MaxMessage: 16 << 20, Outbox: 64 << 20, Deflate: s.deflate})
 	var client inbox
 	var failure error
 	go func() {
@@ -81,7 +81,7 @@ func TestConformanceOverTCP(t *testing.T) {
 
 func playOverTCP(t *testing.T, h *house, s script, steps []step, way style) {
 	t.Helper()
-	p := h.enter(Limits{MaxMessage: 16 << 20, Outbox: 64 << 20})
+	p := h.enter(Limits{MaxMessage: 16 << 20, Outbox: 64 << 20, Deflate: s.deflate})
 	defer p.Conn.Close()
 	var client inbox
 	for i, st := range steps {

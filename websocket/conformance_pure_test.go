@@ -15,6 +15,7 @@ import (
 type pureServer struct {
 	dec     decoder
 	closing closing
+	looked  int // at an unfinished message of so many bytes
 	out     []byte
 }
 
@@ -23,6 +24,10 @@ func (s *pureServer) take(b []byte) {
 	for {
 		ev, n, err := s.dec.next(b)
 		b = b[n:]
+		if fault := s.inflate(&ev); fault != nil {
+			s.dec.fail(fault)
+			err = fault
+		}
 		if err != nil {
 			if code := code(err); s.closing.failed(code, "") {
 				s.out = appendControl(s.out, opClose, appendClose(nil, code, ""))
@@ -49,6 +54,22 @@ func (s *pureServer) take(b []byte) {
 			}
 		}
 	}
+}
+
+// inflate inflates a message, or what has come of one where that has doubled.
+func (s *pureServer) inflate(ev *event) (fault *ProtocolError) {
+	if ev.deflated {
+		s.looked = 0
+		ev.payload, fault = inflate(ev.payload, ev.op, s.dec.maxMessage)
+		return fault
+	}
+	if op, payload := s.dec.beginning(); len(payload) > 0 && (len(payload) <= minBuffer || len(payload) > 2*s.looked) {
+		s.looked = len(payload)
+		f := inflaters.Get().(*inflater)
+		defer inflaters.Put(f)
+		_, fault = f.measure(payload, false, op, s.dec.maxMessage)
+	}
+	return fault
 }
 
 // run plays steps, cut by cut, and says what went otherwise than wanted.
@@ -88,7 +109,7 @@ func TestConformanceOfDecoderAndEncoder(t *testing.T) {
 				return // there are no two goroutines that could race
 			}
 			check := func(how string, cut func([]string) []string) {
-				server := pureServer{dec: decoder{maxMessage: 16 << 20}}
+				server := pureServer{dec: decoder{maxMessage: 16 << 20, mayDeflate: s.deflate != noDeflate}}
 				if err := server.run(steps, cut); err != nil {
 					t.Errorf("%s: %v", how, err)
 				}

@@ -22,6 +22,8 @@ type script struct {
 	lazy  func() []step // instead of steps, where they are large
 	end   Closing       // what the server's side is told
 	drops bool          // what comes before the close frame may be dropped
+
+	deflate Deflate // agreed on
 }
 
 // A step is what a client sends and then waits for before it sends more.
@@ -67,12 +69,14 @@ func u16(code StatusCode) string                    { return string([]byte{byte(
 func echoed(op Opcode, payload string) step {
 	return sends(frame(last, op, payload)).gets(message(op, payload))
 }
-func reserved(bits byte, frame string) string { return string(frame[0]|bits<<4) + frame[1:] }
+func reserved(bits byte, frame string) string {
+	return string([]byte{frame[0] | bits<<4}) + frame[1:]
+}
 
 // conformance is every case of the suite's groups 1 to 7, 9 and 10, and more.
 func conformance() []script {
 	return slices.Concat(framing(), pings(), reservedBits(), reservedOpcodes(), fragmentation(),
-		texts(), closings(), sizes(), ownFraming(), ownClosings())
+		texts(), closings(), sizes(), ownFraming(), ownClosings(), ownDeflate())
 }
 
 // The numbers of the cases there are in each part of the suite. Group 8 and

@@ -51,8 +51,9 @@ type Conn struct {
 	fd      descriptor
 	waited  *waited // a goroutine waits for it; nil: the loop does, for fd
 
-	fragment int // bytes of payload in a frame, at most
-	outbox   int // bytes that may wait to be sent before a message is refused
+	fragment int  // bytes of payload in a frame, at most
+	outbox   int  // bytes that may wait to be sent before a message is refused
+	deflate  bool // messages to the client may be deflated
 
 	reader  atomic.Uint32 // a readerState: who may touch what follows
 	dec     decoder

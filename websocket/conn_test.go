@@ -106,29 +106,38 @@ func (p *peer) tryRead() (gotFrame, error) { return readFrame(p.in) }
 // readFrame reads a frame that a server sent; io.EOF is only for the end of the
 // stream between two frames.
 func readFrame(in *bufio.Reader) (gotFrame, error) {
+	f, deflated, err := readAnyFrame(in)
+	if deflated {
+		return gotFrame{}, errors.New("a server's frame is deflated")
+	}
+	return f, err
+}
+
+// readAnyFrame is readFrame where messages may be deflated.
+func readAnyFrame(in *bufio.Reader) (f gotFrame, deflated bool, err error) {
 	for size := 2; ; size++ {
 		head, err := in.Peek(size)
 		if err == io.EOF && len(head) > 0 {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
-			return gotFrame{}, err
+			return gotFrame{}, false, err
 		}
-		h, n, fault := parseHeader(head)
+		h, n, fault := parseHeader(head, true)
 		if fault != nil {
-			return gotFrame{}, fault
+			return gotFrame{}, false, fault
 		}
 		if n == 0 {
 			continue
 		}
 		if h.masked {
-			return gotFrame{}, errors.New("a server's frame is masked")
+			return gotFrame{}, false, errors.New("a server's frame is masked")
 		}
 		b := make([]byte, n+int(h.length))
 		if _, err = io.ReadFull(in, b); err != nil {
-			return gotFrame{}, io.ErrUnexpectedEOF
+			return gotFrame{}, false, io.ErrUnexpectedEOF
 		}
-		return gotFrame{h.op, h.fin, string(b[n:])}, nil
+		return gotFrame{h.op, h.fin, string(b[n:])}, h.deflated, nil
 	}
 }
 

@@ -12,14 +12,16 @@ const minBuffer = 512
 // An event is what a run of bytes amounted to: a whole message (Text, Binary)
 // or a control frame (opPing, opPong, opClose). The zero event is none.
 type event struct {
-	op      Opcode
-	payload []byte // good until the next call of next
+	op       Opcode
+	deflated bool   // the payload is to be inflated, and then judged
+	payload  []byte // good until the next call of next
 }
 
 // A decoder turns the bytes a client sends into events (RFC 6455, section 5).
-// Between messages it holds no buffer. Only maxMessage is to be set.
+// Between messages it holds no buffer. Only the first two fields are to be set.
 type decoder struct {
 	maxMessage int64 // longest message accepted, in bytes
+	mayDeflate bool  // the client may deflate messages (RFC 7692)
 
 	phase   decoderPhase
 	headLen uint8
@@ -36,6 +38,7 @@ type decoder struct {
 	// The message being read.
 	kind  Opcode // Text or Binary; opContinuation between messages
 	empty uint8  // its continuation frames without payload
+	zip   bool   // it is deflated
 	text  textCheck
 	msg   []byte // payload of a message that came in parts
 
@@ -124,7 +127,7 @@ func (d *decoder) readHeader(b []byte) (n int, fault *ProtocolError) {
 	if fault := d.checkTurn(Opcode(head[0] & 0xF)); fault != nil {
 		return 0, fault
 	}
-	h, size, fault := parseHeader(head)
+	h, size, fault := parseHeader(head, d.mayDeflate)
 	if fault != nil {
 		return 0, fault
 	}
@@ -154,12 +157,14 @@ func (d *decoder) begin(h header) *ProtocolError {
 		return violation("frame not masked") // section 5.1
 	}
 	if !h.op.control() {
-		if h.length > uint64(d.maxMessage)-uint64(len(d.msg)) {
+		if h.op != opContinuation {
+			d.kind, d.zip, d.empty, d.text = h.op, h.deflated, 0, textCheck{}
+		}
+		if h.length > d.most()-uint64(len(d.msg)) {
 			return &ProtocolError{StatusTooBig, "message over the limit"}
 		}
 		switch {
 		case h.op != opContinuation:
-			d.kind, d.empty, d.text = h.op, 0, textCheck{}
 		case h.length == 0 && d.empty == maxEmptyFrames:
 			return &ProtocolError{StatusPolicy, "too many empty fragments"}
 		case h.length == 0:
@@ -200,13 +205,13 @@ func (d *decoder) control(part []byte) (event, *ProtocolError) {
 		}
 		d.drop(decoderClosed)
 	}
-	return event{d.op, part}, nil
+	return event{op: d.op, payload: part}, nil
 }
 
 // data takes part of a message.
 func (d *decoder) data(part []byte) (event, *ProtocolError) {
 	last := d.fin && d.left == 0
-	if d.kind == Text {
+	if d.kind == Text && !d.zip {
 		if !d.text.add(part) {
 			return event{}, &ProtocolError{StatusInvalidData, "text is not UTF-8"}
 		}
@@ -222,16 +227,35 @@ func (d *decoder) data(part []byte) (event, *ProtocolError) {
 		d.keep(part)
 		part = d.msg
 	}
-	ev := event{d.kind, part}
+	ev := event{d.kind, d.zip, part}
 	d.kind, d.msg = opContinuation, nil
 	return ev, nil
+}
+
+// most is the number of bytes of payload that the message may have on the wire.
+// The fixed codes of RFC 1951 make nine bits of eight, and what is flushed or
+// stored has its headers: a deflated message may be that much longer.
+func (d *decoder) most() uint64 {
+	n := uint64(d.maxMessage)
+	if d.zip {
+		n += n/8 + n/64 + 64
+	}
+	return n
+}
+
+// beginning is what has come of a deflated message that is not whole yet.
+func (d *decoder) beginning() (op Opcode, payload []byte) {
+	if !d.zip || d.kind == opContinuation {
+		return opContinuation, nil
+	}
+	return d.kind, d.msg
 }
 
 // keep adds part to the message. The buffer doubles with the bytes that came:
 // what a header claims bounds it, but never makes it grow.
 func (d *decoder) keep(part []byte) {
 	if need := len(d.msg) + len(part); need > cap(d.msg) {
-		most := uint64(d.maxMessage)
+		most := d.most()
 		if d.fin {
 			most = uint64(need) + d.left
 		}

@@ -1,9 +1,9 @@
-// Package websocket implements the server side of RFC 6455.
+// Package websocket implements the server side of RFC 6455, and of RFC 7692.
 //
 // What the protocol allows is decided by code that sees bytes and gives back
 // values: frames (frame.go, mask.go), messages (decoder.go, utf8.go), what we
-// send (encode.go), the closing handshake (close.go) and whose pages may
-// connect (origin.go). It does no I/O, takes no lock, knows no time and starts
+// send (encode.go), the closing handshake (close.go), whose pages may
+// connect (origin.go) and what comes of an offer to deflate (extensions.go). It does no I/O, takes no lock, knows no time and starts
 // no goroutine. The opening handshake (handshake.go) is decided in the same
 // way from a request that net/http has parsed.
 //

@@ -128,7 +128,7 @@ func FuzzMessage(f *testing.F) {
 			if n == 0 {
 				t.Fatalf("%x is not a whole frame", rest)
 			}
-			h, head, err := parseHeader(rest)
+			h, head, err := parseHeader(rest, false)
 			if err != nil || h.masked || int(h.length) > size || h.fin != (n == len(rest)) {
 				t.Fatalf("frame %d of %x: %+v, %v", frames, b, h, err)
 			}

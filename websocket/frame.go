@@ -60,35 +60,41 @@ const (
 const (
 	bitFin  = 0x80 // of the first byte
 	bitsRSV = 0x70
+	bitRSV1 = 0x40
 	bitMask = 0x80 // of the second byte
 
 	length16 = 126 // the length is in the next two bytes
 	length64 = 127 // the length is in the next eight bytes
 )
 
-// A header is a frame header. The reserved bits have no field: no extension is
-// agreed on, so they are zero.
+// A header is a frame header. Of the reserved bits only RSV1 has a field, for
+// no extension that we agree on uses another.
 type header struct {
-	fin    bool
-	op     Opcode
-	masked bool
-	key    [4]byte
-	length uint64 // below 2^63; stays unsigned until compared with a limit
+	fin      bool
+	deflated bool // RSV1, of a message's first frame: the message is (RFC 7692, section 6)
+	op       Opcode
+	masked   bool
+	key      [4]byte
+	length   uint64 // below 2^63; stays unsigned until compared with a limit
 }
 
 // parseHeader decodes the header at the start of b and returns its size.
 // A size of zero with a nil error means that b ends before the header does.
 //
+// RSV1 is a fault but on the first frame of a message where messages may be
+// deflated.
+//
 // It accepts one encoding of each header: a length not in its shortest form is
 // an error (section 5.2), so appendHeader gives back the bytes parsed. A fault
 // is an error as soon as b holds the field that shows it.
-func parseHeader(b []byte) (h header, n int, err *ProtocolError) {
+func parseHeader(b []byte, mayDeflate bool) (h header, n int, err *ProtocolError) {
 	if len(b) == 0 {
 		return header{}, 0, nil
 	}
 	op, fin := Opcode(b[0]&0xF), b[0]&bitFin != 0
+	deflated := b[0]&bitsRSV == bitRSV1 && mayDeflate && (op == Text || op == Binary)
 	switch {
-	case b[0]&bitsRSV != 0:
+	case b[0]&bitsRSV != 0 && !deflated:
 		return header{}, 0, violation("reserved bit set")
 	case !op.known():
 		return header{}, 0, violation("reserved opcode %#x", byte(op))
@@ -129,7 +135,7 @@ func parseHeader(b []byte) (h header, n int, err *ProtocolError) {
 		n += 8
 	}
 
-	h = header{fin: fin, op: op, masked: masked, length: length}
+	h = header{fin: fin, deflated: deflated, op: op, masked: masked, length: length}
 	if masked {
 		if len(b) < n+4 {
 			return header{}, 0, nil
@@ -145,6 +151,9 @@ func appendHeader(b []byte, h header) []byte {
 	first, second := byte(h.op), byte(0)
 	if h.fin {
 		first |= bitFin
+	}
+	if h.deflated {
+		first |= bitRSV1
 	}
 	if h.masked {
 		second |= bitMask

@@ -37,6 +37,8 @@ func TestParseHeader(t *testing.T) {
 		{"shortest 64-bit length", "82 7f 0000000000010000", header{fin: true, op: Binary, length: 65536}},
 		{"longest 64-bit length", "82 ff 7fffffffffffffff 01020304",
 			header{fin: true, op: Binary, length: math.MaxInt64, masked: true, key: [4]byte{1, 2, 3, 4}}},
+		{"deflated text", "c1 07", header{fin: true, deflated: true, op: Text, length: 7}},
+		{"first fragment of a deflated message", "42 03", header{deflated: true, op: Binary, length: 3}},
 		{"close", "88 02", header{fin: true, op: opClose, length: 2}},
 		{"longest ping", "89 7d", header{fin: true, op: opPing, length: 125}},
 		{"empty pong", "8a 00", header{fin: true, op: opPong}},
@@ -44,7 +46,7 @@ func TestParseHeader(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			wire := unhex(t, test.wire)
 			for _, after := range []string{"", "ff", "8100"} {
-				got, n, err := parseHeader(append(wire[:len(wire):len(wire)], unhex(t, after)...))
+				got, n, err := parseHeader(append(wire[:len(wire):len(wire)], unhex(t, after)...), test.want.deflated)
 				if got != test.want || n != len(wire) || err != nil {
 					t.Errorf("parseHeader(%x, then %s) = %+v, %d, %v; want %+v, %d", wire, after, got, n, err, test.want, len(wire))
 				}
@@ -54,7 +56,7 @@ func TestParseHeader(t *testing.T) {
 			}
 			// A header cut anywhere is incomplete, never wrong.
 			for i := range wire {
-				if h, n, err := parseHeader(wire[:i]); h != (header{}) || n != 0 || err != nil {
+				if h, n, err := parseHeader(wire[:i], test.want.deflated); h != (header{}) || n != 0 || err != nil {
 					t.Errorf("parseHeader(%x) = %+v, %d, %v; want incomplete", wire[:i], h, n, err)
 				}
 			}
@@ -72,6 +74,14 @@ func TestParseHeaderRefuses(t *testing.T) {
 		{"RSV2", "a1 00", 1, "reserved bit"},
 		{"RSV1 without an extension", "c1 00", 1, "reserved bit"},
 		{"all reserved bits on a close", "f8 00", 1, "reserved bit"},
+		{"RSV1 on a continuation", "c0 00", 1, "reserved bit"},
+		{"RSV1 on a continuation that is not the last", "40 00", 1, "reserved bit"},
+		{"RSV1 on a close", "c8 00", 1, "reserved bit"},
+		{"RSV1 on a ping", "c9 00", 1, "reserved bit"},
+		{"RSV1 on a pong", "ca 00", 1, "reserved bit"},
+		{"RSV1 on opcode 3", "c3 00", 1, "reserved bit"},
+		{"RSV1 and RSV2", "e1 00", 1, "reserved bit"},
+		{"RSV1 and RSV3", "d1 00", 1, "reserved bit"},
 		{"opcode 3", "83 00", 1, "reserved opcode 0x3"},
 		{"opcode 4", "84 00", 1, "reserved opcode 0x4"},
 		{"opcode 5", "85 00", 1, "reserved opcode 0x5"},
@@ -94,10 +104,10 @@ func TestParseHeaderRefuses(t *testing.T) {
 		{"64-bit length with top bit", "82 ff 8000000000000000 01020304", 10, "63 bits"},
 		{"64-bit length of all ones", "82 ff ffffffffffffffff 01020304", 10, "63 bits"},
 	} {
-		t.Run(test.name, func(t *testing.T) {
+		check := func(t *testing.T, mayDeflate bool) {
 			wire := unhex(t, test.wire)
 			for i := range len(wire) + 1 {
-				h, n, err := parseHeader(wire[:i])
+				h, n, err := parseHeader(wire[:i], mayDeflate)
 				if h != (header{}) || n != 0 {
 					t.Errorf("parseHeader(%x) = %+v, %d; want nothing", wire[:i], h, n)
 				}
@@ -110,6 +120,12 @@ func TestParseHeaderRefuses(t *testing.T) {
 				if err == nil || err.Code != StatusProtocolError || !strings.Contains(err.Reason, test.reason) {
 					t.Errorf("parseHeader(%x): %v; want 1002 about %q", wire[:i], err, test.reason)
 				}
+			}
+		}
+		t.Run(test.name, func(t *testing.T) {
+			check(t, false)
+			if !strings.Contains(test.name, "without an extension") {
+				check(t, true)
 			}
 		})
 	}
@@ -138,18 +154,22 @@ func FuzzHeader(f *testing.F) {
 		f.Add(unhex(f, seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		h, n, err := parseHeader(b)
-		switch {
-		case n == 0 && h != header{}:
-			t.Errorf("parseHeader(%x) = %+v, 0, %v; want no header", b, h, err)
-		case err != nil && n != 0:
-			t.Errorf("parseHeader(%x) = _, %d, %v; want no size", b, n, err)
-		case err == nil && n == 0 && len(b) >= maxHeader:
-			t.Errorf("parseHeader(%x) wants more than %d bytes", b, maxHeader)
-		case n > len(b) || n > maxHeader || h.length > math.MaxInt64:
-			t.Errorf("parseHeader(%x) = %+v, %d", b, h, n)
-		case n > 0 && !bytes.Equal(appendHeader(nil, h), b[:n]):
-			t.Errorf("parseHeader(%x) came back as %x", b[:n], appendHeader(nil, h))
+		for _, mayDeflate := range []bool{false, true} {
+			h, n, err := parseHeader(b, mayDeflate)
+			switch {
+			case n == 0 && h != header{}:
+				t.Errorf("parseHeader(%x) = %+v, 0, %v; want no header", b, h, err)
+			case err != nil && n != 0:
+				t.Errorf("parseHeader(%x) = _, %d, %v; want no size", b, n, err)
+			case err == nil && n == 0 && len(b) >= maxHeader:
+				t.Errorf("parseHeader(%x) wants more than %d bytes", b, maxHeader)
+			case n > len(b) || n > maxHeader || h.length > math.MaxInt64:
+				t.Errorf("parseHeader(%x) = %+v, %d", b, h, n)
+			case n > 0 && !bytes.Equal(appendHeader(nil, h), b[:n]):
+				t.Errorf("parseHeader(%x) came back as %x", b[:n], appendHeader(nil, h))
+			case h.deflated && (!mayDeflate || h.op != Text && h.op != Binary):
+				t.Errorf("parseHeader(%x, %t) = %+v", b, mayDeflate, h)
+			}
 		}
 	})
 }
@@ -163,7 +183,7 @@ func BenchmarkParseHeader(b *testing.B) {
 			wire := appendHeader(nil, header{fin: true, op: Binary, masked: true, length: bench.length})
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, n, _ := parseHeader(wire); n != len(wire) {
+				if _, n, _ := parseHeader(wire, false); n != len(wire) {
 					b.Fatal(n)
 				}
 			}

@@ -104,6 +104,10 @@ type Limits struct {
 	// message is sent in several. Zero means 64 KiB.
 	Fragment int
 
+	// Deflate is what was agreed on in the handshake: whether messages may be
+	// deflated. They count with what they hold, be they deflated or not.
+	Deflate Deflate
+
 	// Outbox is how much may wait to be sent, in bytes. A message is still
 	// accepted while less waits; over it the connection is closed with 1013.
 	// Zero means 1 MiB.

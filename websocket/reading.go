@@ -253,17 +253,17 @@ func (c *Conn) feed(b []byte) bool {
 		}
 		switch ev.op {
 		case opContinuation:
-			c.settle()
-			return true
+			if c.lookAhead() {
+				c.settle()
+				return true
+			}
 		case Text, Binary:
 			c.begun.Store(0) // what follows is another message, with a time of its own
 			if c.closeBy.Load() != 0 {
 				continue // sent after our close, or before the client saw it
 			}
 			c.paidMessages = c.messageRate.spend(c.paidMessages, c.heard.Load())
-			c.server.stats.messagesIn.Add(1)
-			c.server.stats.bytesIn.Add(uint64(len(ev.payload)))
-			if !c.handler.Message(ev.op, ev.payload) && c.pause(b) {
+			if !c.take(ev) && c.pause(b) {
 				return false
 			}
 		case opClose:
@@ -274,6 +274,20 @@ func (c *Conn) feed(b []byte) bool {
 	// A failed client is not read until the answers it is owed are out and
 	// our close frame with them; from then on its bytes are thrown away.
 	return c.closeBy.Load() != 0 || !c.pause(nil)
+}
+
+// take hands a message on. It reports whether the handler wants more.
+func (c *Conn) take(ev event) (more bool) {
+	if ev.deflated {
+		return c.takeDeflated(ev.op, ev.payload)
+	}
+	return c.message(ev.op, ev.payload)
+}
+
+func (c *Conn) message(op Opcode, payload []byte) (more bool) {
+	c.server.stats.messagesIn.Add(1)
+	c.server.stats.bytesIn.Add(uint64(len(payload)))
+	return c.handler.Message(op, payload)
 }
 
 // settle accounts for what the decoder keeps, when all bytes are decoded or

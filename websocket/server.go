@@ -3,6 +3,7 @@ package websocket
 import (
 	"iter"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +18,10 @@ type Server struct {
 	next   atomic.Uint32 // whose turn it is to get a connection
 	budget budget
 	stats  counters
-	epoch  time.Time
+
+	deflating, inflating chan struct{} // hold one for each message that is, at the moment
+
+	epoch time.Time
 
 	ping, pong atomic.Int64 // those of Options, in nanoseconds; Reconfigure changes them
 
@@ -40,6 +44,9 @@ func NewServer(o Options) (*Server, error) {
 		budget: budget{limit: o.Buffers, held: map[*Conn]int64{}},
 		epoch:  time.Now(),
 		stop:   make(chan struct{}),
+
+		deflating: make(chan struct{}, maxZips*runtime.GOMAXPROCS(0)),
+		inflating: make(chan struct{}, maxZips*runtime.GOMAXPROCS(0)),
 	}
 	s.ping.Store(int64(o.Ping))
 	s.pong.Store(int64(o.Pong))
@@ -86,8 +93,9 @@ func (s *Server) NewConn(nc net.Conn, h Handler, l Limits) *Conn {
 		handler:     h,
 		fragment:    l.Fragment,
 		outbox:      l.Outbox,
+		deflate:     l.Deflate != noDeflate,
 		messageRate: newRate(int64(l.MessageRate), 2*int64(l.MessageRate)),
-		dec:         decoder{maxMessage: l.MaxMessage},
+		dec:         decoder{maxMessage: l.MaxMessage, mayDeflate: l.Deflate != noDeflate},
 	}
 	boundUnsent(nc)
 	if c.loop.poll != nil && c.fd.take(nc) {

@@ -18,6 +18,19 @@ type Stats struct {
 	Encoded uint64 // times that a message for several connections was encoded
 	Drains  uint64 // goroutines started for a socket that did not take all
 
+	Inflated uint64 // messages that came deflated
+	Deflated uint64 // messages that were deflated, for one connection or several
+	Saved    uint64 // bytes that they were longer before
+
+	// Messages that could not be inflated, by cause.
+	InflateTooBig  uint64 // they hold more than MaxMessage
+	InflateDamaged uint64 // they are not deflated data, or not UTF-8
+
+	// Messages that were sent as they are where they might have been deflated.
+	DeflateSmall  uint64 // they are short
+	DeflateNoGain uint64 // they get no shorter
+	DeflateBusy   uint64 // so many others were being deflated
+
 	// Messages accepted for sending and dropped, by cause.
 	DroppedClosed uint64 // the connection closed, or was lost, before their turn
 	DroppedSlow   uint64 // the client did not read
@@ -37,6 +50,9 @@ type counters struct {
 	droppedClosed, droppedSlow, droppedShed, refused            atomic.Uint64
 	pongTimeouts, messageTimeouts, writeTimeouts, closeTimeouts atomic.Uint64
 	slow, shed, violations, panics, encoded, drains             atomic.Uint64
+
+	inflated, inflateTooBig, inflateDamaged                          atomic.Uint64
+	deflated, deflateSaved, deflateSmall, deflateNoGain, deflateBusy atomic.Uint64
 }
 
 // Stats gives a snapshot; its figures are each right but not of one instant.
@@ -65,6 +81,14 @@ func (s *Server) Stats() Stats {
 		Shed:              c.shed.Load(),
 		Violations:        c.violations.Load(),
 		Panics:            c.panics.Load(),
+		Inflated:          c.inflated.Load(),
+		InflateTooBig:     c.inflateTooBig.Load(),
+		InflateDamaged:    c.inflateDamaged.Load(),
+		Deflated:          c.deflated.Load(),
+		Saved:             c.deflateSaved.Load(),
+		DeflateSmall:      c.deflateSmall.Load(),
+		DeflateNoGain:     c.deflateNoGain.Load(),
+		DeflateBusy:       c.deflateBusy.Load(),
 	}
 	for _, l := range s.loops {
 		st.Open += l.table.len()

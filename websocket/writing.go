@@ -19,7 +19,7 @@ const maxPooled = 64 << 10
 // errors are ErrClosed and ErrSlow.
 func (c *Conn) WriteMessage(op Opcode, payload []byte) error {
 	buf := frames.Get().(*[]byte)
-	b := appendMessage((*buf)[:0], op, payload, c.fragment)
+	b := c.appendMessage((*buf)[:0], op, payload)
 	err := c.writeMessage(b, nil)
 	poison(b)
 	if cap(b) <= maxPooled {
