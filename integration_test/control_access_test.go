@@ -87,6 +87,45 @@ func TestNoDebugPages(t *testing.T) {
 	}
 }
 
+// TestControlTokens: a token of any wrong length, none, and the right one where it
+// does not belong are all refused with the same answer, counted one by one, and
+// told of once a second.
+func TestControlTokens(t *testing.T) {
+	t.Parallel()
+	f := startFPM(t, fpmOptions{})
+	control := freeAddress(t)
+	g := startGateway(t, f.config("", "/ws echo.php")+"[control]\nlisten = "+control+"\ntoken_file = "+tokenFile(t)+"\n")
+	get := func(path string, lines ...string) (status int, body string) {
+		conn, err := dialRaw(control)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return httpGet(t, conn, path, append(lines, "Host: localhost")...)
+	}
+	if status, _ := get("/metrics", "Authorization: Bearer "+controlToken); status != 200 {
+		t.Fatalf("with the token: %d", status)
+	}
+	_, want := get("/metrics")
+	tries := [][]string{{"/metrics", "Cookie: token=" + controlToken}, {"/metrics?token=" + controlToken, "X: y"}, {"/metrics?access_token=" + controlToken, "X: y"},
+		{"/metrics", "Authorization: Basic " + controlToken}, {"/metrics", "Authorization: " + controlToken}, {"/metrics", "X-Token: " + controlToken}}
+	for length := range 2 * len(controlToken) {
+		if guess := strings.Repeat(controlToken, 2)[:length]; guess != controlToken {
+			tries = append(tries, []string{"/metrics", "Authorization: Bearer " + guess})
+		}
+	}
+	begun, from := time.Now(), len(g.log())
+	for _, try := range tries {
+		if status, body := get(try[0], try[1]); status != 401 || body != want {
+			t.Errorf("%q: %d %s; want 401 %s", try, status, body, want)
+		}
+	}
+	lines, most := g.logged(from, "cause=token"), 2+int(time.Since(begun)/time.Second)
+	if lines > most || g.logged(0, controlToken[:16]) > 0 {
+		t.Errorf("%d lines of log for %d failures, want at most %d, and none with a token", lines, len(tries), most)
+	}
+	g.wantMetrics(series{`ws_fpm_control_refused_total{cause="token"}`: float64(len(tries) + 1)})
+}
+
 // TestControlSocket: the control socket has its mode from the first moment and
 // after every start, and a user that is not on the list is refused.
 func TestControlSocket(t *testing.T) {
