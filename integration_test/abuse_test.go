@@ -40,6 +40,7 @@ type usage struct{ rssKiB, goroutines, descriptors int }
 // and all canaries come to it.
 type besiegeOptions struct {
 	children int      // of php-fpm; zero: 10, which is enough for two pools
+	canaries int      // zero: canaryClients
 	alone    bool     // not beside other tests, in the short form either
 	global   string   // lines of the configuration above the first section
 	pool     string   // lines of [fastcgi]
@@ -87,7 +88,7 @@ func besiege(t *testing.T, name string, o besiegeOptions) *siege {
 	if o.open == nil {
 		o.open = func(g *gateway) (*client, error) { return connect(g.at("/ws")) }
 	}
-	s.canaries = startCanaries(t, canaryClients, func() (*client, error) { return o.open(s.g) })
+	s.canaries = startCanaries(t, cmp.Or(o.canaries, canaryClients), func() (*client, error) { return o.open(s.g) })
 	pause(time.Duration(scaled(1000, 10_000)) * time.Millisecond)
 	s.before = s.usage()
 	s.canaries.enter("during")
