@@ -38,6 +38,8 @@ func runSuite(command string, args []string, out io.Writer) error {
 	defer stop()
 	measure := map[string]func(context.Context, suite.Options) (report.Data, error){
 		"quick": suite.Quick,
+		"full":  suite.Full,
+		"crowd": suite.Crowd,
 	}[command]
 	data, err := measure(ctx, o)
 	if len(data.Samples) > 0 {

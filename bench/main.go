@@ -21,6 +21,8 @@ import (
 const usage = `usage: bench COMMAND [FLAG]...; bench COMMAND -h lists its flags
 
   quick                            ws-fpm, the best peer and the floor, 1 KiB and 50 connections: about a minute
+  full                             all that the README shows, and the README: less than half an hour
+  crowd                            the memory of 100,000 connections, or as many as there may be descriptors
   echo, idle, connect, broadcast   load for a server that is running
   stub                             a FastCGI responder that answers at once
   floor                            a gateway that only makes its system calls
@@ -40,7 +42,7 @@ func run(args []string, out io.Writer) error {
 	}
 	command, args := args[0], args[1:]
 	switch command {
-	case "quick":
+	case "quick", "full", "crowd":
 		return runSuite(command, args, out)
 	case "echo", "idle", "connect", "broadcast":
 		return runLoad(command, args, out)

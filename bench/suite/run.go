@@ -151,3 +151,10 @@ func (r *run) forget(key, backend string) {
 		delete(r.open, id)
 	}
 }
+
+func (r *run) forgetAll() {
+	for id, g := range r.open {
+		g.stop()
+		delete(r.open, id)
+	}
+}

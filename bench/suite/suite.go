@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"ws-fpm/bench/report"
@@ -138,4 +139,20 @@ func system() string {
 	release, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	kernel, _, _ := strings.Cut(string(bytes.TrimSpace(release)), "-")
 	return fmt.Sprintf("%d cores (%s), Linux %s, %s", runtime.NumCPU(), model, kernel, runtime.Version())
+}
+
+// crowd is how many connections one process can hold here, at most 100,000.
+func crowd() int {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 10000
+	}
+	if limit.Max < 110000 {
+		// Root may raise it; children get what this process has.
+		raised := syscall.Rlimit{Cur: 110000, Max: 110000}
+		if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &raised) == nil {
+			limit = raised
+		}
+	}
+	return int(min(limit.Max-min(limit.Max, 200), 100000))
 }

@@ -3,11 +3,9 @@
 package suite
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 
@@ -47,16 +45,9 @@ func wsfpm(lines string) func(place) ([]string, error) {
 	return func(p place) ([]string, error) {
 		conf := filepath.Join(p.dir, "ws-fpm.conf")
 		text := fmt.Sprintf("listen = %s\nlog_level = warn\n[fastcgi]\naddress = unix:%s\nmax_conns = %d\n%s"+
-			"[control]\nlisten = unix:%s\n[route /ws]\nscript = %s\norigins = *\n", p.listen, p.php, p.conns, lines, p.control, p.script)
-		argv := []string{p.wsfpm, "serve", "-config", conf}
-		if err := os.WriteFile(conf, []byte(text+"message_rate = 1000000\n"), 0o644); err != nil {
-			return nil, err
-		}
-		// Before ws-fpm had a message_rate, it refused the key.
-		if out, _ := exec.Command(p.wsfpm, "check", "-config", conf).CombinedOutput(); bytes.Contains(out, []byte("message_rate")) {
-			return argv, os.WriteFile(conf, []byte(text), 0o644)
-		}
-		return argv, nil
+			"[control]\nlisten = unix:%s\n[route /ws]\nscript = %s\norigins = *\nmessage_rate = 1000000\n",
+			p.listen, p.php, p.conns, lines, p.control, p.script)
+		return []string{p.wsfpm, "serve", "-config", conf}, os.WriteFile(conf, []byte(text), 0o644)
 	}
 }
 

@@ -1,0 +1,121 @@
+//go:build linux
+
+package suite
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"ws-fpm/bench/report"
+)
+
+// short are the parts of most cells: the shorter, the more rounds there are
+// for the machine's moods to be seen in.
+var short = lengths{warm: 200 * time.Millisecond, measure: 700 * time.Millisecond}
+
+// sizes are those of the messages. Up to keep_alive_body = 8 KiB ws-fpm's two
+// settings are the same.
+var sizes = []struct {
+	bytes int
+	name  string
+}{{64, "64 B"}, {1 << 10, "1 KiB"}, {16 << 10, "16 KiB"}, {60 << 10, "60 KiB"}, {256 << 10, "256 KiB"}, {1 << 20, "1 MiB"}}
+
+// Full measures all that the README shows.
+func Full(ctx context.Context, o Options) (report.Data, error) {
+	return o.run(ctx, func(r *run) error {
+		if err := r.rounds(ctx, append(r.echoes(), r.handshakes()), o.Rounds); err != nil {
+			return err
+		}
+		r.forgetAll()
+		if err := r.rounds(ctx, []turn{r.rarely()}, min(o.Rounds, 3)); err != nil {
+			return err
+		}
+		r.forgetAll()
+		return r.memory(ctx, 10000)
+	})
+}
+
+// echoes are all round trips.
+func (r *run) echoes() (turns []turn) {
+	fast := r.keys("ws-fpm", "gws", "gorilla", "node", "floor")
+	long := r.keys("ws-fpm", "ws-fpm-8M", "gws", "gorilla", "node", "floor")
+	all := r.keys("ws-fpm", "gws", "gorilla", "node", "nginx", "nginx-keep", "gofast", "floor")
+	for _, backend := range []string{"stub", "php-fpm"} {
+		for _, size := range sizes {
+			t := turn{targets: fast, lengths: short, Cell: report.Cell{Name: fmt.Sprintf("%s, 50 connections, %s", size.name, backend),
+				Backend: backend, Mode: "echo", Size: size.bytes, Conns: 50}}
+			switch {
+			case size.bytes == 1<<10:
+				t.targets, t.calls = all, backend == "stub"
+			case backend == "php-fpm" && size.bytes > 60<<10:
+				continue
+			case size.bytes > 8<<10:
+				t.targets = long
+			}
+			turns = append(turns, t)
+		}
+	}
+	for _, conns := range []int{1, 500} {
+		turns = append(turns, turn{targets: fast, lengths: short, Cell: report.Cell{
+			Name: fmt.Sprintf("1 KiB, %d connections, stub", conns), Backend: "stub", Mode: "echo", Size: 1 << 10, Conns: conns}})
+	}
+	return turns
+}
+
+// handshakes are connections that come and go.
+func (r *run) handshakes() turn {
+	return turn{targets: r.keys("ws-fpm", "gws", "gorilla", "node", "nginx", "floor"), lengths: short,
+		Cell: report.Cell{Name: "handshakes, 8 at a time", Backend: "stub", Mode: "connect", Size: 16, Conns: 8}}
+}
+
+// rarely are 10,000 connections that each send once in ten seconds.
+func (r *run) rarely() turn {
+	return turn{targets: r.keys("ws-fpm", "gws", "node", "nginx", "floor"), lengths: lengths{warm: time.Second, measure: 5 * time.Second},
+		Cell: report.Cell{Name: "1 KiB, 10,000 connections that each send once in 10 s, stub", Backend: "stub", Mode: "echo", Size: 1 << 10,
+			Conns: 10000, Rate: 1000}}
+}
+
+// memory measures what connections take, of all targets at once: it is the
+// minute of waiting that takes time, and noise does not change memory.
+func (r *run) memory(ctx context.Context, conns int) error {
+	t := turn{lengths: lengths{measure: 10 * time.Second, rest: time.Minute}, Cell: report.Cell{Backend: "stub", Mode: "idle", Size: 1 << 10, Conns: conns,
+		Name: fmt.Sprintf("memory of each of %d connections", conns)}}
+	var wg sync.WaitGroup
+	var mu sync.Mutex // guards the run's data
+	for _, key := range r.keys("ws-fpm", "gws", "gorilla", "node", "nginx", "gofast") {
+		target, _ := r.target(key)
+		wg.Go(func() {
+			s := report.Sample{Cell: t.Cell, Target: key}
+			g, err := r.nursery.open(ctx, target, t.Backend, r.tools, r.conns)
+			if err == nil {
+				s.Result, err = r.measure(ctx, g, t.Cell, t.lengths)
+				g.stop()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				s.Error = err.Error()
+				fmt.Fprintf(r.log, "%s, %s: %v\n", t.Name, key, err)
+			}
+			r.data.Samples = append(r.data.Samples, s)
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// Crowd measures memory with as many connections as descriptors allow, up to
+// 100,000, from many addresses.
+func Crowd(ctx context.Context, o Options) (report.Data, error) {
+	return o.run(ctx, func(r *run) error {
+		if len(o.Only) == 0 {
+			r.targets = r.targets[:1] // ws-fpm: that one takes a crowd is its own claim
+		}
+		return r.memory(ctx, crowd())
+	})
+}
