@@ -4,11 +4,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -24,6 +26,7 @@ func runSuite(command string, args []string, out io.Writer) error {
 	f.StringVar(&o.Golang, "golang", "", "`directory` of the peers in Go, built")
 	f.IntVar(&o.Rounds, "rounds", 9, "rounds; each measures everything once")
 	f.IntVar(&o.Conns, "conns", 4, "connections to php-fpm, and its children")
+	save := f.String("save", "", "`file` to save all figures in, for bench report")
 	f.Func("only", "`targets` to measure, such as ws-fpm,gws,floor", func(s string) error {
 		o.Only = strings.Split(s, ",")
 		return nil
@@ -37,13 +40,55 @@ func runSuite(command string, args []string, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	measure := map[string]func(context.Context, suite.Options) (report.Data, error){
-		"quick": suite.Quick,
-		"full":  suite.Full,
-		"crowd": suite.Crowd,
+		"quick":  suite.Quick,
+		"full":   suite.Full,
+		"crowd":  suite.Crowd,
+		"fanout": suite.Fanout,
 	}[command]
 	data, err := measure(ctx, o)
-	if len(data.Samples) > 0 {
-		data.Text(out)
+	if len(data.Samples) == 0 || err != nil && ctx.Err() == nil {
+		return err
 	}
-	return err
+	data.Text(out) // of a run that was interrupted, what there is
+	if err != nil {
+		return err
+	}
+	if *save != "" {
+		if err := data.Save(*save); err != nil {
+			return err
+		}
+	}
+	if command != "full" || len(o.Only) > 0 {
+		return nil
+	}
+	return publish(data, o.Root)
+}
+
+// publish writes what the repository shows of the figures.
+func publish(data report.Data, root string) error {
+	if err := data.WritePictures(filepath.Join(root, "bench/cpu.svg"), filepath.Join(root, "bench/memory.svg")); err != nil {
+		return err
+	}
+	return data.WriteReadme(filepath.Join(root, "README.md"))
+}
+
+// showSaved is the command report: tables and pictures of a run that was saved.
+func showSaved(args []string, out io.Writer) error {
+	f := flag.NewFlagSet("bench report", flag.ContinueOnError)
+	root := f.String("root", "", "the repository's `directory`: write its README and pictures")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if f.NArg() != 1 {
+		return errors.New("report wants one file")
+	}
+	data, err := report.Load(f.Arg(0))
+	if err != nil {
+		return err
+	}
+	data.Text(out)
+	if *root == "" {
+		return nil
+	}
+	return publish(data, *root)
 }

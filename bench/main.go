@@ -22,10 +22,13 @@ const usage = `usage: bench COMMAND [FLAG]...; bench COMMAND -h lists its flags
 
   quick                            ws-fpm, the best peer and the floor, 1 KiB and 50 connections: about a minute
   full                             all that the README shows, and the README: less than half an hour
+  fanout                           pushing to many: ws-fpm, nchan, and a loop that only writes
   crowd                            the memory of 100,000 connections, or as many as there may be descriptors
+  report FILE                      the tables of a run that was saved with -save FILE
   echo, idle, connect, broadcast   load for a server that is running
   stub                             a FastCGI responder that answers at once
   floor                            a gateway that only makes its system calls
+  fanout-floor                     a push server that only writes
 `
 
 func main() {
@@ -42,12 +45,16 @@ func run(args []string, out io.Writer) error {
 	}
 	command, args := args[0], args[1:]
 	switch command {
-	case "quick", "full", "crowd":
+	case "report":
+		return showSaved(args, out)
+	case "quick", "full", "crowd", "fanout":
 		return runSuite(command, args, out)
 	case "echo", "idle", "connect", "broadcast":
 		return runLoad(command, args, out)
 	case "stub":
 		return serveStub(args)
+	case "fanout-floor":
+		return serveFanout(args)
 	case "floor":
 		return serveFloor(args)
 	}

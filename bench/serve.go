@@ -40,3 +40,14 @@ func serveFloor(args []string) error {
 	debug.SetGCPercent(-1)
 	return floor.Serve(*listen, *php, *script, *conns)
 }
+
+// serveFanout is the command fanout-floor.
+func serveFanout(args []string) error {
+	f := flag.NewFlagSet("bench fanout-floor", flag.ContinueOnError)
+	listen := f.String("listen", "127.0.0.1:8081", "`address` for subscribers")
+	publish := f.String("publish", "unix:/tmp/ws-fpm-bench-publish.sock", "`address` for POSTs")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	return floor.Fanout(*listen, *publish)
+}

@@ -43,6 +43,9 @@ func (s *Set) Change(fd int, events uint32) error {
 	return s.control(syscall.EPOLL_CTL_MOD, fd, events)
 }
 
+// Remove waits on a socket no longer.
+func (s *Set) Remove(fd int) error { return s.control(syscall.EPOLL_CTL_DEL, fd, 0) }
+
 func (s *Set) control(op, fd int, events uint32) error {
 	return syscall.EpollCtl(s.fd, op, fd, &syscall.EpollEvent{Events: events, Fd: int32(fd)})
 }

@@ -42,7 +42,7 @@ func handshakes(s Settings) (Result, error) {
 }
 
 func openAndClose(s Settings, number int, began time.Time, h *histogram) error {
-	to, err := newServer(s.Addr, s.Path)
+	to, err := newServer(s.Addr, s.Path, true)
 	if err != nil {
 		return err
 	}

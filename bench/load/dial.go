@@ -32,7 +32,9 @@ type server struct {
 	head    []byte // of the answer
 }
 
-func newServer(addr, path string) (*server, error) {
+// newServer resolves an address. Without offer the request lacks the one for
+// compression, which some servers take without being told to.
+func newServer(addr, path string, offer bool) (*server, error) {
 	s := &server{addr: addr, family: syscall.AF_INET, head: make([]byte, 0, 4096)}
 	host := addr
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
@@ -48,11 +50,15 @@ func newServer(addr, path string) (*server, error) {
 			s.family, s.to = syscall.AF_INET6, &syscall.SockaddrInet6{Port: a.Port, Addr: [16]byte(a.IP.To16())}
 		}
 	}
-	s.request = []byte(browserRequest(host, path))
+	request := browserRequest(host, path)
+	if offer {
+		request += "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+	}
+	s.request = []byte(request + "\r\n")
 	return s, nil
 }
 
-// browserRequest is what a browser sends, some 700 bytes.
+// browserRequest is what a browser sends, some 700 bytes with its offer.
 func browserRequest(host, path string) string {
 	return "GET " + path + " HTTP/1.1\r\n" +
 		"Host: " + host + "\r\n" +
@@ -61,8 +67,7 @@ func browserRequest(host, path string) string {
 		"Upgrade: websocket\r\nOrigin: http://" + host + "\r\nSec-WebSocket-Version: 13\r\n" +
 		"Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9,de;q=0.8\r\n" +
 		"Cookie: PHPSESSID=" + strings.Repeat("0123456789abcdef", 2) + "; theme=dark; consent=" + strings.Repeat("c", 160) + "\r\n" +
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
-		"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 }
 
 // dial connects, blocking, as the client of a number.
@@ -85,9 +90,12 @@ func (s *server) dial(number int) (int, error) {
 		err = syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, byte(source >> 8), byte(source)}})
 	}
 	if err == nil {
-		err = syscall.Connect(fd, s.to)
+		// Interrupted, it goes on connecting, and the next call waits for that.
+		for err = syscall.EINTR; err == syscall.EINTR; {
+			err = syscall.Connect(fd, s.to)
+		}
 	}
-	if err != nil {
+	if err != nil && err != syscall.EISCONN {
 		syscall.Close(fd)
 		return -1, fmt.Errorf("connecting to %s: %w", s.addr, err)
 	}

@@ -41,7 +41,7 @@ func newLoop(s Settings, first, count int) (*loop, error) {
 	if s.Binary {
 		l.opcode = 2
 	}
-	to, err := newServer(s.Addr, s.Path)
+	to, err := newServer(s.Addr, s.Path, s.Mode != "broadcast")
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +78,10 @@ func (l *loop) close() {
 	}
 	l.set.Close()
 }
+
+// fewAtOnce bounds the messages in flight where each connection sends one: after
+// a pause of the machine they would come all at once.
+const fewAtOnce = 256
 
 // grace is how long answers are waited for once no message is sent any more.
 const grace = 10 * time.Second
@@ -142,7 +146,7 @@ func (l *loop) dueAt(n int64) int64 { return int64(float64(n) / l.rate * 1e9) }
 // due (else a server that stalls would not be asked while it does).
 func (l *loop) issue(now time.Duration) (time.Duration, error) {
 	for {
-		if l.once && l.issued == int64(len(l.conns)) {
+		if l.once && (l.issued == int64(len(l.conns)) || l.inFlight >= fewAtOnce) {
 			return grace, nil
 		}
 		if due := l.dueAt(l.issued); due > int64(now) {

@@ -2,6 +2,9 @@
 package report
 
 import (
+	"encoding/json"
+	"fmt"
+	"os"
 	"slices"
 
 	"ws-fpm/bench/load"
@@ -140,4 +143,25 @@ func (d Data) Failure(cell Cell, target string) string {
 		}
 	}
 	return failure
+}
+
+// Save keeps all figures in a file.
+func (d Data) Save(path string) error {
+	b, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, b, 0o644)
+}
+
+// Load reads what Save has written.
+func Load(path string) (d Data, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return d, err
+	}
+	if err := json.Unmarshal(b, &d); err != nil {
+		return d, fmt.Errorf("%s: %w", path, err)
+	}
+	return d, nil
 }

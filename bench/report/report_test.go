@@ -1,6 +1,9 @@
 package report
 
 import (
+	"encoding/xml"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -81,5 +84,77 @@ func TestText(t *testing.T) {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("Text lacks %q:\n%s", want, b.String())
 		}
+	}
+}
+
+func TestSplice(t *testing.T) {
+	got, err := someData().splice("above\n" + beginMark + "old\n" + endMark + "below\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"above\n" + beginMark, endMark + "below\n",
+		"| **ws-fpm** | 1,000 | 150 / 2,250 | 15.0 | – |", "| peer `a` | 1,000 | 150 / 2,250 | 45.0 (3.00×) |", "| peer c | fails |"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("splice lacks %q:\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "old") {
+		t.Errorf("splice keeps the old figures:\n%s", got)
+	}
+	again, err := someData().splice(got)
+	if again != got || err != nil {
+		t.Errorf("spliced again it is another text: %v", err)
+	}
+	for _, text := range []string{"", beginMark, endMark, endMark + beginMark} {
+		if _, err := someData().splice(text); err == nil {
+			t.Errorf("splice took %q", text)
+		}
+	}
+}
+
+func TestChart(t *testing.T) {
+	var b strings.Builder
+	c := someData().chart("a <title>", echoCell, CPU, "µs", 1)
+	c.bars[1].name = "5 < 6"
+	c.svg(&b)
+	svg := b.String()
+	if err := xml.Unmarshal([]byte(svg), new(struct{ XMLName xml.Name })); err != nil {
+		t.Errorf("not XML: %v\n%s", err, svg)
+	}
+	if floor, us := strings.Index(svg, ">the floor<"), strings.Index(svg, ">15.0 µs<"); floor < 0 || us < floor {
+		t.Errorf("want the floor, which is shortest, before ours:\n%s", svg)
+	}
+	for _, want := range []string{"a &lt;title&gt;", "prefers-color-scheme: dark", `width="290.0"`, `<text class="ours"`} {
+		if !strings.Contains(svg, want) {
+			t.Errorf("the picture lacks %q:\n%s", want, svg)
+		}
+	}
+	for _, other := range []string{"href", "url(", "<script"} {
+		if strings.Contains(svg, other) {
+			t.Errorf("the picture wants something from elsewhere: %q", other)
+		}
+	}
+}
+
+func TestGoals(t *testing.T) {
+	var b strings.Builder
+	someData().goals().text(&b)
+	if want := "1 KiB: ws-fpm           0.50 (0.50–0.50)   b  1.00 (1.00–1.00)   a"; !strings.Contains(b.String(), want) {
+		t.Errorf("goals lack %q:\n%s", want, b.String())
+	}
+	if want := "2.00 (2.00–2.00)\n"; !strings.HasSuffix(b.String(), want) {
+		t.Errorf("goals do not end with twice the floor:\n%s", b.String())
+	}
+}
+
+func TestSave(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run.json")
+	want := someData()
+	if err := want.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Load(path)
+	if !reflect.DeepEqual(got, want) || err != nil {
+		t.Errorf("Load = %+v, %v; want %+v", got, err, want)
 	}
 }

@@ -59,6 +59,11 @@ func (d Data) Text(w io.Writer) {
 			fmt.Fprintf(w, "  %s\n", f)
 		}
 	}
+	if goals := d.goals(); len(goals) > 1 {
+		fmt.Fprintln(w)
+		goals.text(w)
+		d.busy(w)
+	}
 }
 
 func (d Data) cellTable(cell Cell) (t table, failures []string) {

@@ -31,6 +31,10 @@ func (n *nursery) measure(ctx context.Context, r *running, c report.Cell, l leng
 	case "idle":
 		argv = append(argv, "-wait", l.measure.String(), "-after", l.rest.String())
 		limit += 60*time.Second + l.rest
+	case "broadcast":
+		argv = append(argv, r.target.fanout(r.place)...)
+		argv = append(argv, "-slow", strconv.Itoa(c.Slow))
+		fallthrough
 	case "echo":
 		argv = append(argv, "-rate", strconv.FormatFloat(c.Rate, 'f', -1, 64))
 		fallthrough

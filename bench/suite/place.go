@@ -40,6 +40,7 @@ type tools struct {
 // A running gateway.
 type running struct {
 	place
+	target       Target
 	gateway, php *child
 }
 
@@ -53,9 +54,8 @@ func (r *running) stop() {
 	os.RemoveAll(r.dir)
 }
 
-// open starts a target against a backend, stub or php-fpm; lines are further
-// ones of the stub's answers.
-func (n *nursery) open(ctx context.Context, t Target, backend string, tools tools, conns int, lines ...string) (*running, error) {
+// open starts a target against a backend, stub or php-fpm.
+func (n *nursery) open(ctx context.Context, t Target, backend string, tools tools, conns int) (*running, error) {
 	dir, err := os.MkdirTemp(n.dir, t.Key+"-")
 	if err != nil {
 		return nil, err
@@ -67,9 +67,9 @@ func (n *nursery) open(ctx context.Context, t Target, backend string, tools tool
 	if err != nil {
 		return nil, err
 	}
-	r := &running{place: place{dir: dir, listen: "127.0.0.1:" + strconv.Itoa(port), conns: conns, tools: tools,
+	r := &running{target: t, place: place{dir: dir, listen: "127.0.0.1:" + strconv.Itoa(port), conns: conns, tools: tools,
 		php: filepath.Join(dir, "php.sock"), script: filepath.Join(dir, "ws.php"), control: filepath.Join(dir, "control.sock")}}
-	if err = r.startPHP(ctx, n, t, backend, lines); err == nil {
+	if err = r.startPHP(ctx, n, t, backend); err == nil {
 		err = r.startGateway(ctx, n, t, backend)
 	}
 	if err != nil {
@@ -79,9 +79,9 @@ func (n *nursery) open(ctx context.Context, t Target, backend string, tools tool
 	return r, nil
 }
 
-func (r *running) startPHP(ctx context.Context, n *nursery, t Target, backend string, lines []string) error {
+func (r *running) startPHP(ctx context.Context, n *nursery, t Target, backend string) error {
 	argv := []string{r.self, "stub", "-listen", "unix:" + r.place.php}
-	for _, line := range lines {
+	for _, line := range t.lines {
 		argv = append(argv, "-line", line)
 	}
 	if backend == "php-fpm" {

@@ -22,6 +22,7 @@ type run struct {
 	tools   tools
 	conns   int // to php-fpm
 	targets []Target
+	only    []string  // if not empty, those that were asked for
 	log     io.Writer // what is being done
 	data    report.Data
 	open    map[string]*running // by target and backend

@@ -31,7 +31,7 @@ type Options struct {
 // Quick compares ws-fpm with the best peer and the floor, at 1 KiB and 50
 // connections on the stub.
 func Quick(ctx context.Context, o Options) (report.Data, error) {
-	return o.run(ctx, func(r *run) error {
+	return o.run(ctx, Targets(), func(r *run) error {
 		return r.rounds(ctx, []turn{{
 			Cell:    report.Cell{Name: "1 KiB, 50 connections, stub", Backend: "stub", Mode: "echo", Size: 1024, Conns: 50},
 			targets: r.keys("ws-fpm", "gws", "floor"),
@@ -42,7 +42,7 @@ func Quick(ctx context.Context, o Options) (report.Data, error) {
 }
 
 // run makes a run, does what is asked, and ends all that was started.
-func (o Options) run(ctx context.Context, do func(*run) error) (report.Data, error) {
+func (o Options) run(ctx context.Context, targets []Target, do func(*run) error) (report.Data, error) {
 	dir, err := os.MkdirTemp("", "ws-fpm-bench-")
 	if err != nil {
 		return report.Data{}, err
@@ -53,7 +53,7 @@ func (o Options) run(ctx context.Context, do func(*run) error) (report.Data, err
 	}
 	n := newNursery(dir)
 	defer n.stopAll()
-	r := &run{nursery: n, conns: o.Conns, targets: Targets(), log: o.Log, open: map[string]*running{}, failed: map[string]int{}}
+	r := &run{nursery: n, conns: o.Conns, targets: targets, only: o.Only, log: o.Log, open: map[string]*running{}, failed: map[string]int{}}
 	if r.tools, err = o.find(); err != nil {
 		return report.Data{}, err
 	}
@@ -76,17 +76,13 @@ func (o Options) run(ctx context.Context, do func(*run) error) (report.Data, err
 	return r.data, err
 }
 
-// keys are those of the targets that take part, or others that were asked for
-// in their place.
+// keys are those of a cell's targets, or those that were asked for in their
+// place.
 func (r *run) keys(keys ...string) []string {
-	if len(r.targets) == len(Targets()) {
-		return keys
+	if len(r.only) > 0 {
+		return r.only
 	}
-	var all []string
-	for _, t := range r.targets {
-		all = append(all, t.Key)
-	}
-	return all
+	return keys
 }
 
 // find looks for what the targets need. Without one of them its target fails,

@@ -19,20 +19,38 @@ type Target struct {
 	// command writes what the program needs into its place, and says how to
 	// start it. It must listen there, stay in the foreground, and end at SIGTERM.
 	command func(place) ([]string, error)
+	lines   []string // of the stub's answers
+	// fanout is how the load publishes, as flags of bench broadcast.
+	fanout func(place) []string
+}
+
+// Fanouts are what is compared in pushing to many.
+func Fanouts() []Target {
+	return []Target{
+		{Target: report.Target{Key: "ws-fpm", Name: "**ws-fpm**", Kind: report.Ours}, command: wsfpm(""), lines: []string{"WS-Subscribe: bench"}, fanout: func(p place) []string {
+			return []string{"-publish", "unix:" + p.control, "-target", "/channels/bench", "-hello"}
+		}},
+		{Target: report.Target{Key: "nchan", Name: "nginx + nchan"}, command: nginx("nchan.conf"), fanout: func(p place) []string {
+			return []string{"-publish", p.listen, "-target", "/publish"}
+		}},
+		{Target: report.Target{Key: "floor", Name: "a loop that only writes", Kind: report.Floor}, command: func(p place) ([]string, error) {
+			return []string{p.self, "fanout-floor", "-listen", p.listen, "-publish", "unix:" + p.control}, nil
+		}, fanout: func(p place) []string { return []string{"-publish", "unix:" + p.control} }},
+	}
 }
 
 // Targets are all that are known, in the order of the tables.
 func Targets() []Target {
 	return []Target{
-		{report.Target{Key: "ws-fpm", Name: "**ws-fpm**", Kind: report.Ours}, wsfpm("")},
-		{report.Target{Key: "ws-fpm-8M", Name: "ws-fpm, `keep_alive_body = 8M`", Kind: report.Ours}, wsfpm("keep_alive_body = 8M\n")},
-		{report.Target{Key: "gws", Name: "Go: lxzan/gws, a lean pooled FastCGI client"}, golang("gws")},
-		{report.Target{Key: "gorilla", Name: "Go: gorilla/websocket, the same client"}, golang("gorilla")},
-		{report.Target{Key: "node", Name: "Node.js: `ws`, a keep-alive FastCGI client"}, node},
-		{report.Target{Key: "nginx", Name: "nginx + lua-nginx-websocket, one connection per message", MaxSize: 65535}, nginx("nginx.conf")},
-		{report.Target{Key: "nginx-keep", Name: "the same with upstream keep-alive", MaxSize: 65535}, nginx("nginx-keep.conf")},
-		{report.Target{Key: "gofast", Name: "Go: gorilla/websocket + gofast, as written in an hour"}, golang("gofast")},
-		{report.Target{Key: "floor", Name: "the system calls alone", Kind: report.Floor}, func(p place) ([]string, error) {
+		{Target: report.Target{Key: "ws-fpm", Name: "**ws-fpm**", Kind: report.Ours}, command: wsfpm("")},
+		{Target: report.Target{Key: "ws-fpm-8M", Name: "ws-fpm, `keep_alive_body = 8M`", Kind: report.Ours}, command: wsfpm("keep_alive_body = 8M\n")},
+		{Target: report.Target{Key: "gws", Name: "Go: lxzan/gws, a lean pooled FastCGI client"}, command: golang("gws")},
+		{Target: report.Target{Key: "gorilla", Name: "Go: gorilla/websocket, the same client"}, command: golang("gorilla")},
+		{Target: report.Target{Key: "node", Name: "Node.js: `ws`, a keep-alive FastCGI client"}, command: node},
+		{Target: report.Target{Key: "nginx", Name: "nginx + lua-nginx-websocket, one connection per message", MaxSize: 65535}, command: nginx("nginx.conf")},
+		{Target: report.Target{Key: "nginx-keep", Name: "the same with upstream keep-alive", MaxSize: 65535}, command: nginx("nginx-keep.conf")},
+		{Target: report.Target{Key: "gofast", Name: "Go: gorilla/websocket + gofast, as written in an hour"}, command: golang("gofast")},
+		{Target: report.Target{Key: "floor", Name: "the system calls alone", Kind: report.Floor}, command: func(p place) ([]string, error) {
 			return []string{p.self, "floor", "-listen", p.listen, "-php", "unix:" + p.php, "-script", p.script, "-conns", strconv.Itoa(p.conns)}, nil
 		}},
 	}

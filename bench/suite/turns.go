@@ -24,7 +24,7 @@ var sizes = []struct {
 
 // Full measures all that the README shows.
 func Full(ctx context.Context, o Options) (report.Data, error) {
-	return o.run(ctx, func(r *run) error {
+	return o.run(ctx, Targets(), func(r *run) error {
 		if err := r.rounds(ctx, append(r.echoes(), r.handshakes()), o.Rounds); err != nil {
 			return err
 		}
@@ -33,7 +33,7 @@ func Full(ctx context.Context, o Options) (report.Data, error) {
 			return err
 		}
 		r.forgetAll()
-		return r.memory(ctx, 10000)
+		return r.memory(ctx, 10000, r.keys("ws-fpm", "gws", "gorilla", "node", "nginx", "gofast"))
 	})
 }
 
@@ -57,9 +57,12 @@ func (r *run) echoes() (turns []turn) {
 			turns = append(turns, t)
 		}
 	}
-	for _, conns := range []int{1, 500} {
+	for _, c := range []struct {
+		conns int
+		name  string
+	}{{1, "1 connection"}, {500, "500 connections"}} {
 		turns = append(turns, turn{targets: fast, lengths: short, Cell: report.Cell{
-			Name: fmt.Sprintf("1 KiB, %d connections, stub", conns), Backend: "stub", Mode: "echo", Size: 1 << 10, Conns: conns}})
+			Name: "1 KiB, " + c.name + ", stub", Backend: "stub", Mode: "echo", Size: 1 << 10, Conns: c.conns}})
 	}
 	return turns
 }
@@ -79,12 +82,12 @@ func (r *run) rarely() turn {
 
 // memory measures what connections take, of all targets at once: it is the
 // minute of waiting that takes time, and noise does not change memory.
-func (r *run) memory(ctx context.Context, conns int) error {
+func (r *run) memory(ctx context.Context, conns int, keys []string) error {
 	t := turn{lengths: lengths{measure: 10 * time.Second, rest: time.Minute}, Cell: report.Cell{Backend: "stub", Mode: "idle", Size: 1 << 10, Conns: conns,
 		Name: fmt.Sprintf("memory of each of %d connections", conns)}}
 	var wg sync.WaitGroup
 	var mu sync.Mutex // guards the run's data
-	for _, key := range r.keys("ws-fpm", "gws", "gorilla", "node", "nginx", "gofast") {
+	for _, key := range keys {
 		target, _ := r.target(key)
 		wg.Go(func() {
 			s := report.Sample{Cell: t.Cell, Target: key}
@@ -112,10 +115,27 @@ func (r *run) memory(ctx context.Context, conns int) error {
 // Crowd measures memory with as many connections as descriptors allow, up to
 // 100,000, from many addresses.
 func Crowd(ctx context.Context, o Options) (report.Data, error) {
-	return o.run(ctx, func(r *run) error {
-		if len(o.Only) == 0 {
-			r.targets = r.targets[:1] // ws-fpm: that one takes a crowd is its own claim
+	return o.run(ctx, Targets(), func(r *run) error {
+		return r.memory(ctx, crowd(), r.keys("ws-fpm"))
+	})
+}
+
+// Fanout compares what it takes to push to many.
+func Fanout(ctx context.Context, o Options) (report.Data, error) {
+	return o.run(ctx, Fanouts(), func(r *run) error {
+		keys := r.keys("ws-fpm", "nchan", "floor")
+		var turns []turn
+		for _, subscribers := range []int{100, 1000, 10000} {
+			turns = append(turns, turn{targets: keys, lengths: lengths{200 * time.Millisecond, 1500 * time.Millisecond, 0}, Cell: report.Cell{
+				Name: fmt.Sprintf("256 B to %d subscribers", subscribers), Backend: "stub", Mode: "broadcast", Size: 256, Conns: subscribers}})
 		}
-		return r.memory(ctx, crowd())
+		// The same again at a rate that leaves time to spare, with and without
+		// subscribers that do not read.
+		for _, slow := range []int{0, 2000} {
+			turns = append(turns, turn{targets: keys, lengths: lengths{time.Second, 4 * time.Second, 0}, Cell: report.Cell{
+				Name: fmt.Sprintf("256 B to 10000 subscribers 5 times a second, %d of them do not read", slow), Backend: "stub", Mode: "broadcast",
+				Size: 256, Conns: 10000, Rate: 5, Slow: slow}})
+		}
+		return r.rounds(ctx, turns, min(o.Rounds, 5))
 	})
 }
