@@ -1,0 +1,51 @@
+package main
+
+import (
+	"cmp"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// mayRequire are the modules of this repository, and what each may have from
+// elsewhere. What ws-fpm is compared with may need anything; bench, which
+// starts it, only knows it as programs.
+var mayRequire = map[string]string{
+	"go.mod":                    `^github\.com/google/go-cmp `,
+	"bench/go.mod":              `^$`,
+	"bench/peers/golang/go.mod": `.`,
+}
+
+func TestModules(t *testing.T) {
+	found := 0
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && name != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules") {
+			return cmp.Or(err, error(fs.SkipDir))
+		}
+		if d.Name() != "go.mod" {
+			return nil
+		}
+		allowed, known := mayRequire[filepath.ToSlash(name)]
+		if !known {
+			t.Errorf("%s: a module that is not in mayRequire", name)
+			return nil
+		}
+		found++
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		for _, m := range regexp.MustCompile(`(?m)^(?:require |\t)([a-z][^\s]*\.[^\s]* v[^\s]*)`).FindAllStringSubmatch(string(b), -1) {
+			if !regexp.MustCompile(allowed).MatchString(m[1]) {
+				t.Errorf("%s: requires %s", name, m[1])
+			}
+		}
+		return nil
+	})
+	if err != nil || found != len(mayRequire) {
+		t.Errorf("%d of %d modules, %v", found, len(mayRequire), err)
+	}
+}
