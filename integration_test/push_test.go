@@ -246,6 +246,33 @@ func TestPushToAClientThatIsConnecting(t *testing.T) {
 	api.want("POST", "/channels/all", "three", 200, `{"delivered":2}`)
 	c.wantText(t, "three")
 	listening.wantText(t, "three")
+
+	// One that is closed meanwhile is closed when it is in.
+	go func() {
+		c, err := connect(g.at(orders("accept", "body hello", "sleep 500", "header X: second")))
+		if err != nil {
+			t.Error(err)
+		}
+		done <- c
+	}()
+	id = ""
+	eventually(t, 5*time.Second, "PHP is asked", func() bool {
+		for _, r := range f.begun("connect", "") {
+			if strings.Contains(r.Params["QUERY_STRING"], "second") {
+				id = r.ID
+			}
+		}
+		return id != ""
+	})
+	api.want("POST", "/connections/"+id, "before", 204, "")
+	api.want("DELETE", "/connections/"+id+"?code=4005", "", 204, "")
+	if c = <-done; c == nil {
+		return
+	}
+	defer c.conn.Close()
+	c.wantText(t, "hello")
+	c.wantText(t, "before")
+	c.wantClose(t, 4005)
 	if _, text := api.call("GET", "/metrics", ""); !strings.Contains(text, "ws_fpm_sends_dropped_total{cause=\"connecting\"} 1\n") {
 		t.Error("the refused message is not counted")
 	}
