@@ -67,6 +67,27 @@ func newPoller() (*poller, error) {
 // next says; was is what it was watched for before. Nothing to watch for ends
 // all reports: a hang-up would be reported for ever otherwise.
 func (p *poller) watch(d *descriptor, t ticket, was, next uint32) error {
+	failure := net.ErrClosed
+	err := p.raw.Control(func(epfd uintptr) {
+		if d.use() {
+			failure = control(int(epfd), int(d.fd), t, was, next)
+			d.done()
+		}
+	})
+	return cmp.Or(err, failure)
+}
+
+// watchGuest is watch for a socket that is somebody else's.
+func (p *poller) watchGuest(sock syscall.RawConn, t ticket, was, next uint32) error {
+	var failure error
+	err := p.raw.Control(func(epfd uintptr) {
+		err := sock.Control(func(fd uintptr) { failure = control(int(epfd), int(fd), t, was, next) })
+		failure = cmp.Or(err, failure)
+	})
+	return cmp.Or(err, failure)
+}
+
+func control(epfd, fd int, t ticket, was, next uint32) error {
 	op := syscall.EPOLL_CTL_MOD
 	switch {
 	case was == next:
@@ -77,14 +98,7 @@ func (p *poller) watch(d *descriptor, t ticket, was, next uint32) error {
 		op = syscall.EPOLL_CTL_DEL
 	}
 	ev := syscall.EpollEvent{Events: next, Fd: int32(t.slot), Pad: int32(t.generation)}
-	failure := net.ErrClosed
-	err := p.raw.Control(func(epfd uintptr) {
-		if d.use() {
-			failure = syscall.EpollCtl(int(epfd), op, int(d.fd), &ev)
-			d.done()
-		}
-	})
-	return cmp.Or(err, failure)
+	return syscall.EpollCtl(epfd, op, fd, &ev)
 }
 
 // wait waits until something can be done with some sockets and calls ready for

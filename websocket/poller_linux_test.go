@@ -8,7 +8,7 @@ import (
 )
 
 func TestTicketIsGoodForOneTenantOnly(t *testing.T) {
-	var table table
+	var table table[Conn]
 	a, b, c := new(Conn), new(Conn), new(Conn)
 	ka, kb := table.add(a), table.add(b)
 	table.remove(ka)

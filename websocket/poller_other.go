@@ -2,7 +2,10 @@
 
 package websocket
 
-import "errors"
+import (
+	"errors"
+	"syscall"
+)
 
 const readable, writable = 1, 2
 
@@ -14,5 +17,8 @@ var errNoPoller = errors.New("websocket: no poller on this system")
 func newPoller() (*poller, error) { return nil, nil }
 
 func (*poller) watch(_ *descriptor, _ ticket, was, next uint32) error { return errNoPoller }
-func (*poller) wait(func(ticket, uint32)) error                       { return errNoPoller }
-func (*poller) close()                                                {}
+func (*poller) watchGuest(_ syscall.RawConn, _ ticket, was, next uint32) error {
+	return errNoPoller
+}
+func (*poller) wait(func(ticket, uint32)) error { return errNoPoller }
+func (*poller) close()                          {}

@@ -16,6 +16,7 @@ type Server struct {
 	opts   Options
 	loops  []*loop
 	next   atomic.Uint32 // whose turn it is to get a connection
+	guests atomic.Uint32 // and a socket of others
 	budget budget
 	stats  counters
 
@@ -162,6 +163,9 @@ func (s *Server) Close() {
 		}
 	}
 	s.work.Wait()
+	for _, l := range s.loops {
+		l.dismiss()
+	}
 }
 
 // spawn runs f in a goroutine that Close waits for. It reports false if Close
