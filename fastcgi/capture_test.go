@@ -154,7 +154,7 @@ func TestCapturesThroughTheClient(t *testing.T) {
 						}
 					}}
 					c := p.client(Options{KeepAlive: time.Second})
-					r, err := c.Do(context.Background(), &Request{})
+					r, err := perform(c, context.Background(), &Request{})
 					var body []byte
 					if err == nil {
 						body, err = r.AppendBody(nil, 1<<20)

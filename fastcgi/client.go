@@ -41,9 +41,11 @@ type Client struct {
 	killed chan struct{}  // closed when Close stops waiting
 	work   sync.WaitGroup // calls of Do, connections, their readers and writers
 
-	mu   sync.Mutex // guards what follows
-	dead bool       // killed is closed
-	pool pool
+	mu      sync.Mutex // guards what follows; released by unlock where the pool may serve others
+	dead    bool       // killed is closed
+	pool    pool
+	watcher Watcher         // waits for the sockets of connections; nil: a goroutine each does
+	heeded  context.Context // of Start: its end is noticed
 }
 
 // New returns a client. It connects when the first request comes.
@@ -131,15 +133,15 @@ func (c *Client) attempt(ctx context.Context, req *Request, entered time.Time) (
 				return nil, err
 			}
 		}
-		id, ok := cn.reserve()
-		if !ok {
+		r.cn, r.wire = cn, wire
+		if !cn.send(r) {
 			// It closed just now, and nothing was sent. Each such connection
 			// is gone for good, so this ends.
 			putBuf(wire)
 			c.letGo(req.Class)
 			continue
 		}
-		return c.exchange(ctx, cn, r, id, wire)
+		return r.wait(ctx)
 	}
 }
 
@@ -164,7 +166,9 @@ func (c *Client) open(ctx context.Context, class Class, alone bool, entered time
 	c.pool.conns = append(c.pool.conns, cn)
 	c.mu.Unlock()
 	c.work.Add(1) // until it is gone
-	c.work.Go(cn.readLoop)
+	if !cn.watch() {
+		c.work.Go(cn.readLoop)
+	}
 	return cn, nil
 }
 
@@ -177,8 +181,9 @@ func (c *Client) encode(wire *[]byte, r *Response, req *Request) *Error {
 	}
 	r.keep = c.mayKeep(len(body))
 	var own [64]byte
+	var digits [20]byte
 	tail := appendPair(own[:0], "REQUEST_METHOD", method)
-	tail = appendPair(tail, "CONTENT_LENGTH", strconv.Itoa(len(body)))
+	tail = appendPair(tail, "CONTENT_LENGTH", string(strconv.AppendInt(digits[:0], int64(len(body)), 10)))
 
 	b, err := appendParams(appendBegin(*wire, 1, r.keep), 1, req.Params, tail)
 	if err != nil {
@@ -193,13 +198,8 @@ func (c *Client) encode(wire *[]byte, r *Response, req *Request) *Error {
 	return nil
 }
 
-// exchange sends a request over cn and waits for the head of the reply.
-func (c *Client) exchange(ctx context.Context, cn *conn, r *Response, id uint16, wire *[]byte) (*Response, *Error) {
-	r.cn, r.id = cn, id
-	if id != 1 {
-		setID(*wire, id)
-	}
-	cn.send(r, wire, r.keep)
+// wait waits for the head of the reply.
+func (r *Response) wait(ctx context.Context) (*Response, *Error) {
 	for {
 		select {
 		case <-r.ready:
@@ -254,7 +254,9 @@ func (c *Client) kill() {
 		close(c.killed)
 	}
 	conns := append([]*conn(nil), c.pool.conns...)
+	left := c.pool.line.takeStarted(func(*Response) bool { return true })
 	c.mu.Unlock()
+	c.failStarted(left, closedError())
 	for _, cn := range conns {
 		cn.kill()
 	}

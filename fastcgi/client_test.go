@@ -72,7 +72,7 @@ func TestWhatPHPIsSent(t *testing.T) {
 					s.php(func(_ int, c call) []byte { got = c; return echo(c) })
 				}}
 				c := p.client(test.opts)
-				r, err := c.Do(t.Context(), &test.req)
+				r, err := perform(c, t.Context(), &test.req)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -228,7 +228,7 @@ func TestStderr(t *testing.T) {
 			})
 		}}
 		c := p.client(Options{})
-		r, err := c.Do(t.Context(), &Request{})
+		r, err := perform(c, t.Context(), &Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -262,7 +262,7 @@ func TestAppendBodyLimit(t *testing.T) {
 					})
 				}}
 				c := p.client(Options{KeepAlive: time.Second})
-				r, err := c.Do(t.Context(), &Request{})
+				r, err := perform(c, t.Context(), &Request{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -289,7 +289,7 @@ func TestTooBigAfterTheEndIsCountedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &server{t: t}
 		c := p.client(Options{})
-		r, err := c.Do(t.Context(), &Request{Body: []byte("four")})
+		r, err := perform(c, t.Context(), &Request{Body: []byte("four")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -364,7 +364,7 @@ func TestContextEnds(t *testing.T) {
 		do := func(d time.Duration) error {
 			ctx, cancel := context.WithTimeout(t.Context(), d)
 			defer cancel()
-			_, err := c.Do(ctx, &Request{})
+			_, err := perform(c, ctx, &Request{})
 			return err
 		}
 		if err := do(0); failure(err) != "not executed, canceled" {

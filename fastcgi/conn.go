@@ -39,6 +39,8 @@ type conn struct {
 	mux    mux
 	reqs   [sharedLimit]*Response // in flight, by id-1
 	last   bool                   // to be closed once nothing is in flight
+	stop   func()                 // ends the watching; nil: a goroutine reads
+	head   knownHead              // of the last reply
 	used   bool                   // has carried a request to its end
 	heard  bool                   // a byte has come
 	proved bool                   // FCGI_GET_VALUES was answered behind the last END_REQUEST
@@ -48,6 +50,7 @@ type conn struct {
 	writing  writeState
 	out      []outgoing
 	try      tryWriter // used by whoever set writing
+	take     tryReader // used by the watcher
 	timer    *time.Timer
 	armed    time.Time // when timer fires; zero: not armed
 	stateEnd time.Time // when validating, proving or idle is looked at again
@@ -86,6 +89,7 @@ type todo struct {
 	shares  bool          // the server multiplexes
 	streams int           // streamed replies that ended
 	ended   [classes]int  // requests that ended
+	tell    *Response     // its receiver has something to be told
 }
 
 func (c *Client) newConn(nc net.Conn) *conn {
@@ -98,6 +102,7 @@ func (c *Client) newConn(nc net.Conn) *conn {
 	}
 	_, cn.tcp = nc.(*net.TCPConn)
 	cn.try = newTryWriter(cn.raw)
+	cn.take = newTryReader(cn.raw)
 	return cn
 }
 
@@ -111,49 +116,48 @@ func (cn *conn) unlock() {
 	if do == (todo{}) {
 		return
 	}
-	if do.close {
+	tell := do.tell
+	do.tell = nil
+	switch {
+	case do.close:
 		cn.nc.Close()
+		cn.unwatch()
 		cn.client.gone(cn, do)
-		return
+	default:
+		if do.flush {
+			cn.flush()
+			do.flush = false
+		}
+		if do != (todo{}) {
+			cn.client.changed(cn, do)
+		}
 	}
-	if do.flush {
-		cn.flush()
-		do.flush = false
-	}
-	if do != (todo{}) {
-		cn.client.changed(cn, do)
+	if tell != nil {
+		tell.tell()
 	}
 }
 
-// reserve takes an id for a request. It fails if the connection has closed
-// since it was granted.
-func (cn *conn) reserve() (id uint16, ok bool) {
+// send sends r's wire, which is cn's from now on. It fails if the connection
+// has closed since it was granted.
+func (cn *conn) send(r *Response) (ok bool) {
 	cn.mu.Lock()
 	defer cn.unlock()
 	if cn.state == connClosed || cn.last {
-		return 0, false
+		return false
 	}
-	if id, ok = cn.mux.begin(); !ok {
-		return 0, false
+	if r.id, ok = cn.mux.begin(); !ok {
+		return false
+	}
+	wire := r.wire
+	r.wire = nil
+	if r.id != 1 {
+		setID(*wire, r.id)
 	}
 	cn.state, cn.proved = connBusy, false
-	return id, true
-}
-
-// send starts a request. Its wire is cn's from now on.
-func (cn *conn) send(r *Response, wire *[]byte, asks bool) {
 	now := time.Now()
-	cn.mu.Lock()
 	r.started, r.deadline = now, now.Add(cn.client.opts.Timeout)
-	if cn.state == connClosed {
-		putBuf(wire)
-		cn.todo.ended[r.class]++
-		r.failLocked(r.lostLocked(cn.broken))
-		cn.unlock()
-		return
-	}
 	cn.reqs[r.id-1] = r
-	if asks {
+	if r.keep {
 		cn.mux.ask()
 	}
 	if !cn.used && !cn.heard {
@@ -165,7 +169,7 @@ func (cn *conn) send(r *Response, wire *[]byte, asks bool) {
 	cn.last = cn.last || !r.keep
 	cn.armLocked()
 	cn.queueLocked(outgoing{r: r, wire: wire})
-	cn.unlock()
+	return true
 }
 
 // readLoop reads until the connection is closed.
@@ -178,17 +182,31 @@ func (cn *conn) readLoop() {
 			cn.raw.Control(armQuickAck)
 		}
 		n, err := cn.nc.Read(*buf)
-		cn.mu.Lock()
-		if n > 0 && cn.state != connClosed {
-			cn.heard = true
-			cn.feedLocked((*buf)[:n])
+		cn.received((*buf)[:n:n], err)
+		if cn.idles() && cn.watch() {
+			return
 		}
-		if err != nil && cn.state != connClosed {
-			cn.readFailedLocked(err)
-		}
-		cn.unlock()
-		poison((*buf)[:n:n])
 	}
+}
+
+func (cn *conn) idles() bool {
+	cn.mu.Lock()
+	defer cn.unlock()
+	return cn.state == connIdle
+}
+
+// received acts on what a read brought, and its error.
+func (cn *conn) received(b []byte, err error) {
+	cn.mu.Lock()
+	if len(b) > 0 && cn.state != connClosed {
+		cn.heard = true
+		cn.feedLocked(b)
+	}
+	if err != nil && cn.state != connClosed {
+		cn.readFailedLocked(err)
+	}
+	cn.unlock()
+	poison(b)
 }
 
 // awaitRoom waits while the consumer of a reply lags behind; the server then
@@ -249,6 +267,7 @@ func (cn *conn) actLocked(ev event) {
 	case evEnd:
 		cn.reqs[ev.id-1] = nil
 		cn.todo.ended[r.class]++
+		cn.disownLocked(r)
 		if ev.status == statusCantMpx || ev.status == statusRole {
 			cn.last = true
 		}
@@ -278,6 +297,7 @@ func (cn *conn) closeLocked(rest time.Duration) {
 	}
 	cn.room.Broadcast()
 	if cn.writing == notWriting {
+		cn.dropOutLocked()
 		cn.failAllLocked()
 	} // else the writer knows what was sent, and does it
 }

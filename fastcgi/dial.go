@@ -161,7 +161,7 @@ func (c *Client) forget() {
 // swapSlot gives a slot back for a connection that has room, if there is one.
 func (c *Client) swapSlot(alone bool) *conn {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	cn := c.takeReadyLocked(alone)
 	if cn != nil {
 		c.pool.slots--

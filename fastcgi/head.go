@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -169,4 +170,26 @@ func parseStatus(s string) (code int, reason string, err error) {
 		code = 10*code + int(digits[i]-'0')
 	}
 	return code, strings.TrimSpace(reason), nil
+}
+
+// A knownHead is the head that came last, parsed. A script's replies mostly
+// begin alike, and what is the same need not be parsed again.
+type knownHead struct {
+	text string
+	head head
+}
+
+// parse is [headReader.parse]. The fields it gives are shared: they must not be
+// changed.
+func (k *knownHead) parse(h *headReader) (head, error) {
+	if k.text == string(h.buf) && k.text != "" {
+		return k.head, nil
+	}
+	parsed, err := h.parse()
+	if err != nil {
+		return head{}, err
+	}
+	parsed.fields = slices.Clip(parsed.fields)
+	*k = knownHead{string(h.buf), parsed}
+	return parsed, nil
 }

@@ -66,7 +66,7 @@ func TestMultiplexWithGo(t *testing.T) {
 	block := func(path string) []Params {
 		return []Params{params(t, "SERVER_PROTOCOL", "HTTP/1.1", "REQUEST_URI", path, "HTTP_HOST", "x")}
 	}
-	if r, err := c.Do(context.Background(), &Request{Params: block("/unread"), Body: make([]byte, 8000)}); err != nil {
+	if r, err := perform(c, context.Background(), &Request{Params: block("/unread"), Body: make([]byte, 8000)}); err != nil {
 		t.Error(err)
 	} else if got, err := r.AppendBody(nil, 1<<20); string(got) != "unread" || err != nil {
 		t.Errorf("a handler that does not read its body: %q, %v", got, err)
@@ -80,7 +80,7 @@ func TestMultiplexWithGo(t *testing.T) {
 				size = maxContent/8 + i
 			}
 			want := bytes.Repeat(fmt.Appendf(nil, "<%06d>", i), size)
-			r, err := c.Do(context.Background(), &Request{Params: block("/"), Body: want})
+			r, err := perform(c, context.Background(), &Request{Params: block("/"), Body: want})
 			if err != nil {
 				t.Error(err)
 				return
@@ -114,7 +114,7 @@ func TestSlowConsumersOfASharedConnection(t *testing.T) {
 	block := []Params{params(t, "SERVER_PROTOCOL", "HTTP/1.1", "REQUEST_URI", "/", "HTTP_HOST", "x")}
 	do := func(body string) *Response {
 		t.Helper()
-		r, err := c.Do(context.Background(), &Request{Params: block, Body: []byte(body)})
+		r, err := perform(c, context.Background(), &Request{Params: block, Body: []byte(body)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +128,7 @@ func TestSlowConsumersOfASharedConnection(t *testing.T) {
 	do(big).Close()
 	for i := range 50 {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
-		if r, err := c.Do(ctx, &Request{Params: block, Body: []byte(big)}); err == nil {
+		if r, err := perform(c, ctx, &Request{Params: block, Body: []byte(big)}); err == nil {
 			r.Close()
 		}
 		cancel()

@@ -21,6 +21,9 @@ type pool struct {
 	conns   []*conn // open
 	ready   []*conn // with room; the last one is taken first, so that the surplus ages
 	line    line
+	granted fifo        // started requests whose turn has come
+	overdue *time.Timer // looks at those that wait; nil: none has waited yet
+	looks   bool        // it runs
 	peer    peer
 	gate    gate
 }
@@ -110,7 +113,7 @@ func (c *Client) await(ctx context.Context, w *waiter) (*conn, *Error) {
 // leave takes w out of the line, and gives back what it was granted meanwhile.
 func (c *Client) leave(w *waiter) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if !w.granted {
 		c.pool.line.waiting[w.class].remove(w)
 		return
@@ -121,7 +124,7 @@ func (c *Client) leave(w *waiter) {
 // putBack gives back what acquire gave, unused.
 func (c *Client) putBack(cn *conn, class Class) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	c.putBackLocked(cn, class)
 }
 
@@ -139,7 +142,7 @@ func (c *Client) putBackLocked(cn *conn, class Class) {
 // letGo is putBack for a connection that has closed.
 func (c *Client) letGo(class Class) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	c.pool.line.holding[class]--
 	c.dispatchLocked()
 }
@@ -187,6 +190,11 @@ func (c *Client) dispatchLocked() {
 		}
 		c.pool.line.waiting[w.class].remove(w)
 		w.granted = true
+		if w.request != nil {
+			w.cn = cn
+			c.pool.granted.push(w) // for unlock to send
+			continue
+		}
 		w.got <- cn
 	}
 }
@@ -223,7 +231,7 @@ func (c *Client) changed(cn *conn, do todo) {
 		c.listLocked(cn)
 	}
 	c.dispatchLocked()
-	c.mu.Unlock()
+	c.unlock()
 	if do.shed {
 		c.n.idleShed.Add(uint64(c.shed()))
 	}
@@ -253,7 +261,7 @@ func (c *Client) gone(cn *conn, do todo) {
 		c.pool.slots--
 	}
 	c.dispatchLocked()
-	c.mu.Unlock()
+	c.unlock()
 	if do.eof {
 		// php-fpm is probably being reloaded, and the others keep it from that.
 		c.shed()
@@ -262,7 +270,7 @@ func (c *Client) gone(cn *conn, do todo) {
 
 func (c *Client) rested() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	c.pool.resting--
 	c.pool.slots--
 	c.dispatchLocked()

@@ -23,7 +23,7 @@ func slow(d time.Duration) func(int, *session) {
 // start sends a request and adds the outcome to results when it is there.
 func start(wg *sync.WaitGroup, c *Client, class Class, name string, done func(name string, err error)) {
 	wg.Go(func() {
-		r, err := c.Do(context.Background(), &Request{Body: []byte(name), Class: class})
+		r, err := perform(c, context.Background(), &Request{Body: []byte(name), Class: class})
 		if err == nil {
 			_, err = r.AppendBody(nil, 1<<20)
 		}

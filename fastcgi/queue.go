@@ -14,6 +14,10 @@ type waiter struct {
 	// nil, the right to open one. It never blocks the sender.
 	got chan *conn
 
+	// Of a started request, for which nobody waits: itself, and the grant.
+	request *Response
+	cn      *conn
+
 	granted    bool
 	prev, next *waiter
 }
@@ -48,6 +52,33 @@ func (q *fifo) remove(w *waiter) {
 	}
 	w.prev, w.next = nil, nil
 	q.n--
+}
+
+// takeStarted takes out the started requests for which want is true, and links
+// them by next.
+func (l *line) takeStarted(want func(*Response) bool) (taken *waiter) {
+	for i := range l.waiting {
+		for w := l.waiting[i].last; w != nil; {
+			earlier := w.prev
+			if w.request != nil && want(w.request) {
+				l.waiting[i].remove(w)
+				w.next = taken
+				taken = w
+			}
+			w = earlier
+		}
+	}
+	return taken
+}
+
+func (l *line) eachStarted(f func(*Response)) {
+	for i := range l.waiting {
+		for w := l.waiting[i].first; w != nil; w = w.next {
+			if w.request != nil {
+				f(w.request)
+			}
+		}
+	}
 }
 
 // A line is the requests that wait, by class, and what each class holds.

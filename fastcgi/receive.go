@@ -52,7 +52,7 @@ func (r *Response) stdoutLocked(data []byte) {
 
 // headLocked takes the complete head.
 func (r *Response) headLocked() error {
-	h, err := r.head.parse()
+	h, err := r.cn.head.parse(&r.head)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (r *Response) endLocked(status uint8) {
 			r.failLocked(&Error{Outcome: Executed, Kind: KindBadReply, Op: "reading a reply", Err: errNoHead})
 		case respBody:
 			r.phase = respEnded
-			if r.returned {
+			if r.returned || r.to != nil {
 				r.cn.client.n.completed.Add(1)
 			}
 			r.signal()
@@ -159,7 +159,7 @@ func (r *Response) dropLocked(err *Error) {
 	r.phase, r.err = respDropped, err
 	r.freeBodyLocked()
 	r.freeHeadLocked()
-	r.direct, r.into = false, nil
+	r.freeDirectLocked()
 	r.freeStreamLocked()
 	r.signal()
 	r.cn.room.Signal()
@@ -219,6 +219,10 @@ func (r *Response) freeHeadLocked() {
 }
 
 func (r *Response) signal() {
+	if r.to != nil {
+		r.cn.todo.tell = r
+		return
+	}
 	select {
 	case r.ready <- struct{}{}:
 	default: // whoever waits has yet to take the last one
@@ -227,7 +231,8 @@ func (r *Response) signal() {
 
 // intoLocked appends data to what AppendBody will return.
 func (r *Response) intoLocked(data []byte) {
-	if len(data) > r.max-len(r.into) {
+	early := r.to != nil && !r.start.told // what came with the head
+	if len(data) > r.max-len(r.into) && !early {
 		r.failLocked(&Error{Outcome: Executed, Kind: KindTooBig, Op: "reading a reply", Err: errBodyTooBig})
 		r.lingerLocked()
 		return

@@ -148,3 +148,11 @@ func setID(wire []byte, id uint16) {
 		wire = wire[headerLen+int(binary.BigEndian.Uint16(wire[4:])):]
 	}
 }
+
+// dropKeep makes a request that leaves its connection open, as encode wrote it,
+// one that does not.
+func dropKeep(wire *[]byte) {
+	b := *wire
+	b[headerLen+2] &^= flagKeepConn
+	*wire = b[:len(b)-len(appendGetValues(nil))]
+}

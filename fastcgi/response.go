@@ -17,6 +17,7 @@ type Response struct {
 	id     uint16
 	class  Class
 	keep   bool
+	wire   *[]byte       // the request, while no connection has it
 	commit int           // bytes of the request with which the server starts it
 	ready  chan struct{} // something below has changed; capacity 1
 
@@ -34,6 +35,9 @@ type Response struct {
 	max      int // length of into that is allowed
 	stderr   []byte
 	dropped  int
+
+	start startedRequest // what Start needs; zero for a request of Do
+	to    Receiver       // of a started request; nil: whoever has the Response waits for ready
 
 	started, deadline time.Time
 	streaming         bool
@@ -185,6 +189,9 @@ func errGivenUp() *Error {
 // Stderr returns what the request wrote to FCGI_STDERR, up to MaxStderr bytes,
 // and how many bytes more there were. It is complete once the reply has ended.
 func (r *Response) Stderr() (text []byte, dropped int) {
+	if r.cn == nil {
+		return nil, 0 // there never was a connection
+	}
 	r.cn.mu.Lock()
 	defer r.cn.unlock()
 	// The reader only appends, within the capacity or to a copy.

@@ -31,7 +31,7 @@ func ticking(gap time.Duration, n int, wrote *int) func(int, *session) {
 
 func stream(t *testing.T, c *Client) *Response {
 	t.Helper()
-	r, err := c.Do(t.Context(), &Request{})
+	r, err := perform(c, t.Context(), &Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestMaxStreams(t *testing.T) {
 		p := &server{t: t, serve: ticking(time.Second, 100, &wrote)}
 		c := p.client(Options{MaxConns: 4})
 		one, two := stream(t, c), stream(t, c)
-		third, err := c.Do(t.Context(), &Request{})
+		third, err := perform(c, t.Context(), &Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +171,7 @@ func TestCloseOfAPlainReply(t *testing.T) {
 			}
 		}}
 		c := p.client(Options{MaxConns: 1, KeepAlive: time.Second})
-		r, err := c.Do(t.Context(), &Request{Body: []byte("first")})
+		r, err := perform(c, t.Context(), &Request{Body: []byte("first")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -217,7 +217,7 @@ func backpressure(t *testing.T, before bool) {
 			s.Write(endRecord(1, 0))
 		}}
 		c := p.client(Options{MaxStream: time.Hour})
-		r, err := c.Do(t.Context(), &Request{})
+		r, err := perform(c, t.Context(), &Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -260,7 +260,7 @@ func TestReplyBeforeTheBodyIsRead(t *testing.T) {
 			io.Copy(io.Discard, s.Conn)
 		}}
 		c := p.client(Options{KeepAlive: time.Second})
-		r, err := c.Do(context.Background(), &Request{Body: make([]byte, 1<<20)})
+		r, err := perform(c, context.Background(), &Request{Body: make([]byte, 1<<20)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -305,7 +305,7 @@ func TestStreamClosedOnABrokenConnection(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := c.Do(t.Context(), &Request{Body: make([]byte, 100)})
+		r, err := perform(c, t.Context(), &Request{Body: make([]byte, 100)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -87,7 +87,7 @@ func (cn *conn) wroteLocked(n int, err error) {
 		}
 		cn.dropOutLocked()
 	case o.sent == len(*o.wire):
-		putBuf(o.wire)
+		o.giveBack()
 		last := len(cn.out) - 1
 		copy(cn.out, cn.out[1:])
 		cn.out[last] = outgoing{}
@@ -95,10 +95,36 @@ func (cn *conn) wroteLocked(n int, err error) {
 	}
 }
 
+// giveBack lets go of the wire. A started request keeps its own until its end:
+// if it turns out not to have run, it is sent again.
+func (o *outgoing) giveBack() {
+	if o.r != nil && o.r.to != nil {
+		o.r.wire = o.wire
+		return
+	}
+	putBuf(o.wire)
+}
+
+// disownLocked takes note that r has ended: it may be used for another request
+// even before the write of this one returns.
+func (cn *conn) disownLocked(r *Response) {
+	for i := range cn.out {
+		o := &cn.out[i]
+		if o.r != r {
+			continue
+		}
+		o.r = nil
+		if r.to != nil {
+			r.wire = takeBuf()
+			*r.wire = append(*r.wire, *o.wire...)
+		}
+	}
+}
+
 // dropOutLocked forgets what is queued.
 func (cn *conn) dropOutLocked() {
 	for i := range cn.out {
-		putBuf(cn.out[i].wire)
+		cn.out[i].giveBack()
 		cn.out[i] = outgoing{}
 	}
 	cn.out = cn.out[:0]

@@ -1,0 +1,381 @@
+package fastcgi
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// A Receiver is told what has come of a request that [Client.Start] took.
+type Receiver interface {
+	// Received is called when the reply's head is complete and its body is
+	// not, at most once, and when all of the reply has come or the request
+	// has failed, just once. Unless it calls [Response.Detach], r is lent:
+	// good until Received returns.
+	//
+	// It runs wherever that became known, be it within Start: it must not
+	// wait, and may be called under no lock that it takes itself. Calls for
+	// one request come one after the other.
+	Received(r *Response, err error)
+}
+
+// startedRequest is what is known of a request that nobody waits for.
+type startedRequest struct {
+	ctx      context.Context // of Start, for whoever carries the request on
+	waiter   waiter
+	attempts int
+	buf      *[]byte // pooled; behind into
+	told     bool    // that the head is complete
+	whole    bool    // the receiver is told of the whole reply
+	telling  bool    // the receiver is at work
+}
+
+var responses = sync.Pool{New: func() any { return new(Response) }}
+
+// Start is Do for a caller who does not wait: to is told the outcome. The
+// request is copied, sent as soon as a connection has room for it, in the order
+// and under the limits that hold for Do, and sent again as Do would. A reply's
+// body longer than max bytes is an error of KindTooBig.
+//
+// It reports false if it has done nothing and Do has to be called, which knows
+// better why: the client is closing, its queue is full, the request cannot be
+// encoded, or requests share connections.
+//
+// The end of ctx ends the request as it would end Do. Ctx is meant to be the
+// same for many requests.
+func (c *Client) Start(ctx context.Context, req *Request, max int, to Receiver) bool {
+	if c.opts.Multiplex || ctx.Err() != nil {
+		return false
+	}
+	r := responses.Get().(*Response)
+	r.class, r.to = req.Class, to
+	r.head.maxBytes, r.head.maxLines = c.opts.MaxHead, c.opts.MaxHeadLines
+	r.wire = takeBuf()
+	if err := c.encode(r.wire, r, req); err != nil {
+		r.recycle()
+		return false
+	}
+	r.start.ctx, r.start.attempts = ctx, 1
+	r.start.buf = takeBuf()
+	r.direct, r.into, r.max = true, *r.start.buf, max
+	w := &r.start.waiter
+	w.class, w.request, w.since = r.class, r, time.Now()
+
+	c.mu.Lock()
+	var cn *conn
+	ready := false
+	if !c.pool.closing && c.pool.line.may(r.class) {
+		cn, ready = c.takeLocked(r.class, false)
+	}
+	if c.pool.closing || !ready && c.pool.line.len() >= c.opts.Queue {
+		c.mu.Unlock()
+		r.recycle()
+		return false
+	}
+	c.n.requests.Add(1)
+	c.work.Add(1) // until the receiver knows all, or has the reply to itself
+	c.heedLocked(ctx)
+	if !ready {
+		c.pool.line.waiting[w.class].push(w)
+		c.lookLocked(w.since.Add(min(c.opts.ConnectTimeout, c.opts.QueueTimeout)))
+		c.mu.Unlock()
+		return true
+	}
+	c.mu.Unlock()
+	c.sendStarted(r, cn)
+	return true
+}
+
+// unlock releases c.mu and sends the started requests whose turn has come. It
+// must not be called under a connection's lock.
+func (c *Client) unlock() {
+	w := c.pool.granted.first
+	c.pool.granted = fifo{}
+	c.mu.Unlock()
+	for w != nil {
+		next := w.next
+		r, cn := w.request, w.cn
+		*w = waiter{class: w.class, request: r, since: w.since}
+		c.sendStarted(r, cn)
+		w = next
+	}
+}
+
+// sendStarted sends r over the connection it was granted. A nil one is the
+// right to open one, which has to be waited for.
+func (c *Client) sendStarted(r *Response, cn *conn) {
+	if cn == nil {
+		c.work.Go(func() { c.carry(r, true) })
+		return
+	}
+	r.cn = cn
+	if !cn.send(r) {
+		c.letGo(r.class)
+		c.work.Go(func() { c.carry(r, false) })
+	}
+}
+
+// carry sends a started request where that may have to wait. If granted, it has
+// the right to open a connection.
+func (c *Client) carry(r *Response, granted bool) {
+	ctx, entered := r.start.ctx, r.start.waiter.since
+	for {
+		var cn *conn
+		var err *Error
+		if !granted {
+			if cn, err = c.acquire(ctx, r.class, false, entered); err != nil {
+				c.failed(r, err)
+				return
+			}
+		}
+		if r.keep && !c.mayKeep(0) {
+			r.keep = false
+			dropKeep(r.wire)
+		}
+		if cn == nil {
+			if cn, err = c.open(ctx, r.class, false, entered); err != nil {
+				c.failed(r, err)
+				return
+			}
+		}
+		r.cn = cn
+		if cn.send(r) {
+			return
+		}
+		c.letGo(r.class)
+		granted = false
+	}
+}
+
+// failed handles the failure of a started request that no connection has: it
+// is sent again if it provably did not run, or its receiver is told.
+func (c *Client) failed(r *Response, err *Error) {
+	if !err.again || r.start.attempts == maxAttempts {
+		c.n.count(err)
+		r.to.Received(r, err)
+		c.work.Done()
+		return
+	}
+	c.n.retries.Add(1)
+	pause := firstDownPause << (r.start.attempts - 1)
+	r.start.attempts++
+	c.work.Go(func() {
+		if err.Kind == KindBusy {
+			if stop := c.sleep(r.start.ctx, jitter(pause)); stop != nil {
+				c.failed(r, stop)
+				return
+			}
+		}
+		r.again()
+		c.carry(r, false)
+	})
+}
+
+// again makes r ready to be sent once more.
+func (r *Response) again() {
+	r.cn, r.id = nil, 0
+	r.phase, r.err, r.sent = respHead, nil, 0
+	r.head = headReader{maxBytes: r.head.maxBytes, maxLines: r.head.maxLines}
+	r.start.buf = takeBuf()
+	r.direct, r.into = true, *r.start.buf
+	r.stderr, r.dropped = nil, 0
+	r.start.told, r.start.telling = false, false
+}
+
+// tell tells r's receiver what there is to tell. One goroutine at a time does.
+func (r *Response) tell() {
+	cn := r.cn
+	c := cn.client
+	cn.mu.Lock()
+	for r.to != nil && !r.start.telling {
+		// The limit is not for a reply that the receiver takes over, which it
+		// decides when it has seen the head.
+		tooBig := len(r.into) > r.max
+		head := !r.start.told && (r.phase == respBody || r.phase == respEnded && tooBig)
+		switch {
+		case head:
+			r.start.told = true
+		case r.phase == respHead || r.phase == respBody:
+			cn.unlock()
+			return
+		}
+		to, phase, err := r.to, r.phase, r.err
+		r.start.telling = true
+		cn.unlock()
+		switch {
+		case head:
+			to.Received(r, nil)
+		case phase == respDropped:
+			c.failed(r, err)
+			return
+		case phase == respEnded && tooBig:
+			c.n.tooBig.Add(1)
+			to.Received(r, &Error{Outcome: Executed, Kind: KindTooBig, Op: "reading a reply", Err: errBodyTooBig})
+			c.work.Done()
+			return
+		case phase == respEnded:
+			r.start.whole = true
+			to.Received(r, nil)
+			cn.mu.Lock()
+			detached := r.to == nil
+			cn.unlock()
+			if !detached {
+				r.recycle()
+				c.work.Done()
+			}
+			return
+		}
+		cn.mu.Lock()
+		r.start.telling = false
+		if r.to != nil && r.phase == respBody {
+			r.intoLocked(nil) // now the limit holds
+		}
+	}
+	cn.unlock()
+}
+
+// recycle makes r ready for another request. No connection may know it.
+func (r *Response) recycle() {
+	if r.start.buf != nil {
+		r.freeDirectLocked()
+	}
+	putBuf(r.wire)
+	r.freeHeadLocked()
+	*r = Response{}
+	responses.Put(r)
+}
+
+func (r *Response) freeDirectLocked() {
+	if b := r.start.buf; b != nil {
+		*b = r.into
+		putBuf(b)
+		r.start.buf = nil
+	}
+	r.direct, r.into = false, nil
+}
+
+// Whole reports whether a [Receiver] is called because all of the reply has
+// come.
+func (r *Response) Whole() bool { return r.start.whole }
+
+// Body is the body of a reply that has come whole, for a [Receiver]: it is
+// lent like the Response.
+func (r *Response) Body() []byte { return r.into }
+
+// Detach makes r the receiver's, who will be told nothing more: it is from now
+// on as if Do had returned it.
+func (r *Response) Detach() {
+	r.cn.mu.Lock()
+	defer r.cn.unlock()
+	if r.to == nil {
+		return
+	}
+	defer r.cn.client.work.Done() // the connection is counted still, or the reply is whole
+	r.to = nil
+	r.ready = make(chan struct{}, 1)
+	r.returned = true
+	putBuf(r.wire)
+	r.wire = nil
+	if len(r.into) > 0 {
+		r.body, r.off = r.start.buf, 0
+		*r.body = r.into
+		r.start.buf = nil
+	}
+	r.freeDirectLocked()
+	r.signal()
+}
+
+// heedLocked has the end of ctx end started requests.
+func (c *Client) heedLocked(ctx context.Context) {
+	if c.heeded == ctx {
+		return
+	}
+	c.heeded = ctx
+	context.AfterFunc(ctx, func() { c.cancel(ctx) })
+}
+
+// cancel ends what was started under ctx.
+func (c *Client) cancel(ctx context.Context) {
+	c.mu.Lock()
+	waiting := c.pool.line.takeStarted(func(r *Response) bool { return r.start.ctx == ctx })
+	conns := append([]*conn(nil), c.pool.conns...)
+	c.mu.Unlock()
+	c.failStarted(waiting, canceled(ctx, NotExecuted))
+	for _, cn := range conns {
+		cn.cancel(ctx)
+	}
+}
+
+func (cn *conn) cancel(ctx context.Context) {
+	cn.mu.Lock()
+	defer cn.unlock()
+	for _, r := range cn.reqs {
+		if r != nil && r.to != nil && r.start.ctx == ctx && r.phase != respDropped {
+			r.dropLocked(canceled(ctx, Unknown))
+			r.lingerLocked()
+		}
+	}
+}
+
+// failStarted fails requests that were taken out of the line.
+func (c *Client) failStarted(w *waiter, err *Error) {
+	for w != nil {
+		next := w.next
+		w.next = nil
+		c.failed(w.request, err)
+		w = next
+	}
+}
+
+// lookLocked has the started requests that wait looked at, at when or before.
+func (c *Client) lookLocked(when time.Time) {
+	p := &c.pool
+	switch {
+	case p.looks:
+		return // it is armed for an earlier one
+	case p.overdue == nil:
+		p.overdue = time.AfterFunc(time.Until(when), c.look)
+	default:
+		p.overdue.Reset(time.Until(when))
+	}
+	p.looks = true
+}
+
+// look fails the started requests that have waited too long, see await.
+func (c *Client) look() {
+	now := time.Now()
+	c.mu.Lock()
+	c.pool.looks = false
+	down := c.pool.gate.down
+	late := c.pool.line.takeStarted(func(r *Response) bool {
+		return now.Sub(r.start.waiter.since) >= c.opts.QueueTimeout
+	})
+	var shut *waiter
+	if down != nil {
+		shut = c.pool.line.takeStarted(func(r *Response) bool {
+			return now.Sub(r.start.waiter.since) >= c.opts.ConnectTimeout
+		})
+	}
+	var next time.Time
+	c.pool.line.eachStarted(func(r *Response) {
+		when := r.start.waiter.since.Add(c.opts.ConnectTimeout)
+		if !when.After(now) {
+			when = now.Add(c.opts.ConnectTimeout)
+		}
+		if whole := r.start.waiter.since.Add(c.opts.QueueTimeout); whole.Before(when) {
+			when = whole
+		}
+		if next.IsZero() || when.Before(next) {
+			next = when
+		}
+	})
+	if !next.IsZero() {
+		c.lookLocked(next)
+	}
+	c.mu.Unlock()
+	for w := late; w != nil; w = w.next {
+		c.n.queueTimeout.Add(1)
+	}
+	c.failStarted(late, busy(errQueueTimeout))
+	c.failStarted(shut, down)
+}

@@ -1,0 +1,417 @@
+package fastcgi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A diary notes what a receiver is told.
+type diary struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (d *diary) Received(r *Response, err error) {
+	line := "head"
+	switch {
+	case err != nil:
+		line = failure(err)
+	case r.Whole():
+		line = "whole " + string(r.Body())
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lines = append(d.lines, line)
+}
+
+func (d *diary) read() string {
+	synctest.Wait()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return strings.Join(d.lines, ", ")
+}
+
+func TestWhatAReceiverIsTold(t *testing.T) {
+	const head = "Content-type: text/plain\r\n\r\n"
+	for _, test := range []struct {
+		name  string
+		reply func(s *session, c call)
+		want  string
+	}{
+		{"a reply that comes at once: once", func(s *session, c call) {
+			s.Write(whole(c.id, "", "all"))
+		}, "whole all"},
+		{"one in two parts: of its head first", func(s *session, c call) {
+			s.Write(rec(typeStdout, c.id, head+"a"))
+			time.Sleep(time.Second)
+			s.Write(rec(typeStdout, c.id, "b"))
+			time.Sleep(time.Second)
+			s.Write(append(rec(typeStdout, c.id, "c"), endRecord(c.id, 0)...))
+		}, "head, whole abc"},
+		{"a head in two parts: nothing before it is complete", func(s *session, c call) {
+			s.Write(rec(typeStdout, c.id, head[:10]))
+			time.Sleep(time.Second)
+			s.Write(append(rec(typeStdout, c.id, head[10:]+"x"), endRecord(c.id, 0)...))
+		}, "whole x"},
+		{"a body at the limit", func(s *session, c call) {
+			s.Write(whole(c.id, "", "12345678"))
+		}, "whole 12345678"},
+		{"a body over the limit", func(s *session, c call) {
+			s.Write(whole(c.id, "", "123456789"))
+		}, "head, executed, too big"},
+		{"a body that passes the limit with the head", func(s *session, c call) {
+			s.Write(rec(typeStdout, c.id, head+"123456789"))
+		}, "head, executed, too big"},
+		{"a body that passes the limit later", func(s *session, c call) {
+			s.Write(rec(typeStdout, c.id, head+"1234567"))
+			time.Sleep(time.Second)
+			s.Write(rec(typeStdout, c.id, "89"))
+		}, "head, executed, too big"},
+		{"a reply without a head", func(s *session, c call) {
+			s.Write(append(rec(typeStdout, c.id, "no colon"), endRecord(c.id, 0)...))
+		}, "executed, bad reply"},
+		{"a reply that breaks off", func(s *session, c call) {
+			s.Write(rec(typeStdout, c.id, head+"a"))
+			time.Sleep(time.Second)
+			s.Close()
+		}, "head, unknown, closed"},
+		{"a reply that does not come", func(s *session, c call) {
+			time.Sleep(31 * time.Second)
+		}, "unknown, timeout"},
+		{"a reply that comes too late", func(s *session, c call) {
+			time.Sleep(31 * time.Second)
+			s.Write(whole(c.id, "", "late"))
+		}, "unknown, timeout"},
+		{"one that ends too late", func(s *session, c call) {
+			s.Write(rec(typeStdout, c.id, head+"a"))
+			time.Sleep(31 * time.Second)
+			s.Write(endRecord(c.id, 0))
+		}, "head, unknown, timeout"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &server{t: t, serve: func(_ int, s *session) {
+					if c, err := s.request(); err == nil {
+						test.reply(s, c)
+						s.record()
+					}
+				}}
+				c := p.client(Options{KeepAlive: time.Second})
+				d := new(diary)
+				if !c.Start(t.Context(), &Request{Body: []byte("x")}, 8, d) {
+					t.Fatal("not started")
+				}
+				time.Sleep(40 * time.Second)
+				if got := d.read(); got != test.want {
+					t.Errorf("told: %s, want: %s", got, test.want)
+				}
+				s := c.Stats()
+				if sum := s.Completed + s.GivenUp + s.NotExecuted + s.Unknown + s.Executed; s.Requests != 1 || sum != 1 {
+					t.Errorf("%d requests, %d outcomes, want one of each", s.Requests, sum)
+				}
+				closeNow(c)
+				if got := d.read(); got != test.want {
+					t.Errorf("told in the end: %s, want: %s", got, test.want)
+				}
+			})
+		})
+	}
+}
+
+// A started request is the line's like any other: it waits for its turn, not
+// for more than its time, and whoever closes the client waits for it.
+func TestStartedRequestsWaitInLine(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		busy  time.Duration // how long the one worker works on each
+		end   func(c *Client, cancel func())
+		want  [3]string // of the first and two that wait
+		after time.Duration
+	}{
+		{"and are served one after the other", time.Second, nil, [3]string{"whole 0", "whole 1", "whole 2"}, 4 * time.Second},
+		{"up to QueueTimeout", 4 * time.Second, nil, [3]string{"whole 0", "whole 1", "not executed, busy"}, 9 * time.Second},
+		{"until their context ends", time.Second, func(c *Client, cancel func()) { cancel() },
+			[3]string{"unknown, canceled", "not executed, canceled", "not executed, canceled"}, 0},
+		{"while the client closes", time.Second, func(c *Client, _ func()) { c.Close(context.Background()) },
+			[3]string{"whole 0", "whole 1", "whole 2"}, 0},
+		{"until it is killed", time.Second, func(c *Client, _ func()) {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			c.Close(ctx)
+		}, [3]string{"unknown, closed", "not executed, closed", "not executed, closed"}, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &server{t: t, serve: slow(test.busy)}
+				c := p.client(Options{MaxConns: 1, KeepAlive: 2 * time.Second})
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var told [3]diary
+				for i := range told {
+					if !c.Start(ctx, &Request{Body: fmt.Append(nil, i)}, 8, &told[i]) {
+						t.Fatal("not started")
+					}
+					synctest.Wait()
+				}
+				if n := c.Stats().Waiting; n != 2 {
+					t.Errorf("%d wait, want 2", n)
+				}
+				if test.end != nil {
+					test.end(c, cancel)
+				}
+				time.Sleep(test.after)
+				for i := range told {
+					if got := told[i].read(); got != test.want[i] {
+						t.Errorf("%d was told: %s, want: %s", i, got, test.want[i])
+					}
+				}
+				closeNow(c)
+			})
+		})
+	}
+}
+
+// What waits for a server that is down fails after ConnectTimeout, as with Do.
+func TestStartedRequestsFailWithTheServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &server{t: t}
+		p.setRefuse(errRefused)
+		c := p.client(Options{MaxConns: 1})
+		var told [3]diary
+		for i := range told {
+			c.Start(t.Context(), &Request{}, 8, &told[i])
+		}
+		time.Sleep(2500 * time.Millisecond)
+		for i := range told {
+			if got := told[i].read(); got != "not executed, connect" {
+				t.Errorf("%d was told: %s", i, got)
+			}
+		}
+		closeNow(c)
+	})
+}
+
+// Until its memory serves another request, a reply is its receiver's: what
+// comes late for the first must not reach the second.
+func TestStartedRequestsDoNotMix(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &server{t: t, serve: func(_ int, s *session) {
+			s.php(func(_ int, c call) []byte {
+				if string(c.body) == "late " {
+					time.Sleep(time.Second)
+				}
+				return whole(c.id, "", strings.Repeat(string(c.body), 100))
+			})
+		}}
+		c := p.client(Options{MaxConns: 2, KeepAlive: time.Second, Timeout: 500 * time.Millisecond})
+		late := new(diary)
+		c.Start(t.Context(), &Request{Body: []byte("late ")}, 1000, late)
+		synctest.Wait()
+		for i := range 100 {
+			d := new(diary)
+			c.Start(t.Context(), &Request{Body: fmt.Append(nil, i, " ")}, 1000, d)
+			time.Sleep(100 * time.Millisecond)
+			if got, want := d.read(), "whole "+strings.Repeat(fmt.Sprint(i, " "), 100); got != want {
+				t.Fatalf("message %d: %s", i, got)
+			}
+		}
+		if got := late.read(); got != "unknown, timeout" {
+			t.Errorf("the late one was told: %s", got)
+		}
+		closeNow(c)
+	})
+}
+
+// A request that the server refuses before it runs is sent again, to the byte.
+func TestStartedRequestIsSentAgain(t *testing.T) {
+	for _, refusals := range []int{1, 2, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			p := &server{t: t}
+			p.serve = func(n int, s *session) {
+				s.php(func(_ int, c call) []byte {
+					if len(p.ran()) <= refusals {
+						return endRecord(c.id, statusOverloaded)
+					}
+					return echo(c)
+				})
+			}
+			c := p.client(Options{MaxConns: 1, KeepAlive: time.Second})
+			d, body := new(diary), strings.Repeat("body ", 100)
+			c.Start(t.Context(), &Request{Body: []byte(body)}, 1000, d)
+			time.Sleep(time.Second)
+			want := "whole " + body
+			if refusals == maxAttempts {
+				want = "not executed, busy"
+			}
+			if got := d.read(); got != want {
+				t.Errorf("told: %s, want %s", got, want)
+			}
+			if ran := p.ran(); len(ran) != min(refusals+1, maxAttempts) || slices.ContainsFunc(ran, func(b string) bool { return b != body }) {
+				t.Errorf("PHP was given %q", ran)
+			}
+			closeNow(c)
+		})
+	}
+}
+
+// A lookout waits for sockets in a goroutine each, as a loop would for all.
+type lookout struct {
+	t     testing.TB
+	wg    sync.WaitGroup
+	mu    sync.Mutex // guards what follows
+	ended bool
+	live  map[*bool]func([]byte)
+	calls int
+}
+
+func (l *lookout) Watch(sock syscall.RawConn, ready func([]byte)) (func(), error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return nil, errors.New("ended")
+	}
+	if l.live == nil {
+		l.live = map[*bool]func([]byte){}
+	}
+	stopped := new(bool)
+	l.live[stopped] = ready
+	l.wg.Go(func() {
+		buf := make([]byte, 1000)
+		// Polled, for a test only: the runtime's poller would be the
+		// connection's own.
+		for tick := time.NewTicker(time.Millisecond); ; <-tick.C {
+			l.mu.Lock()
+			over := *stopped || l.ended
+			l.calls++
+			l.mu.Unlock()
+			if over {
+				tick.Stop()
+				return
+			}
+			ready(buf)
+		}
+	})
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		*stopped = true
+		delete(l.live, stopped)
+	}, nil
+}
+
+// end is what a loop does that ends.
+func (l *lookout) end() {
+	l.mu.Lock()
+	l.ended = true
+	l.mu.Unlock()
+	l.wg.Wait()
+	for _, ready := range l.live {
+		ready(nil)
+	}
+}
+
+func (l *lookout) watching() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.live)
+}
+
+// socketServer answers on a real socket: what may be watched is no pipe.
+func socketServer(t *testing.T, serve func(s *session)) Options {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	p := &server{t: t}
+	wg.Go(func() {
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer nc.Close()
+				serve(&session{Conn: nc, peer: p})
+			})
+		}
+	})
+	t.Cleanup(func() { l.Close(); wg.Wait() })
+	return Options{Network: "unix", Address: path, KeepAlive: time.Minute}
+}
+
+// However a connection is read, by a watcher, by a goroutine where a reader
+// lags, or by a goroutine once the watcher has ended, replies come whole.
+func TestWatchedConnections(t *testing.T) {
+	const long = 5 * maxUnread
+	l := &lookout{t: t}
+	o := socketServer(t, func(s *session) {
+		s.php(func(_ int, c call) []byte {
+			if string(c.body) == "long" {
+				return whole(c.id, "", strings.Repeat("x", long))
+			}
+			return echo(c)
+		})
+	})
+	o.MaxConns = 1
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.WatchWith(l)
+	ask := func(body string) {
+		t.Helper()
+		if got, err := post(c, body); err != nil || got != body {
+			t.Fatalf("post(%.20q) = %.20q, %v", body, got, err)
+		}
+	}
+	settled := func(want int) {
+		t.Helper()
+		for tick := time.NewTicker(time.Millisecond); ; <-tick.C {
+			if s := c.Stats(); s.Idle == 1 && l.watching() == want {
+				tick.Stop()
+				return
+			}
+		}
+	}
+	ask("first")
+	settled(1)
+	ask(strings.Repeat("0123456789", 500)) // several reads
+	settled(1)
+
+	r, err := c.Do(t.Context(), &Request{Body: []byte("long")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tick := time.NewTicker(time.Millisecond); l.watching() > 0; <-tick.C { // nobody reads, so it is not watched
+	}
+	var body bytes.Buffer
+	if n, err := io.Copy(&body, r); err != nil || n != long {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	settled(1)
+	ask("watched again")
+
+	l.end()
+	ask("read by a goroutine")
+	ask("and on")
+	if err := c.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if s := c.Stats(); s.Dials != 1 {
+		t.Errorf("%d connections, want one", s.Dials)
+	}
+}

@@ -1,0 +1,92 @@
+package fastcgi
+
+import "syscall"
+
+// A Watcher waits for sockets in a goroutine that others use as well, so that
+// a connection needs none of its own.
+type Watcher interface {
+	// Watch has ready called, by one goroutine at a time, whenever sock can be
+	// read, until stop is called; one more call may come after that. Ready may
+	// use buf until it returns. A nil buf says that the watcher has ended.
+	Watch(sock syscall.RawConn, ready func(buf []byte)) (stop func(), err error)
+}
+
+// WatchWith has w wait for the connections opened from now on, as far as they
+// are sockets. The receivers of [Client.Start] then run in w's goroutines.
+func (c *Client) WatchWith(w Watcher) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watcher = w
+}
+
+// watch has the client's watcher wait for cn. It reports false if a goroutine
+// has to.
+func (cn *conn) watch() bool {
+	c := cn.client
+	c.mu.Lock()
+	w := c.watcher
+	c.mu.Unlock()
+	if w == nil || !cn.take.able() {
+		return false
+	}
+	stop, err := w.Watch(cn.raw, cn.readable)
+	if err != nil {
+		c.WatchWith(nil)
+		return false
+	}
+	cn.mu.Lock()
+	closed := cn.state == connClosed
+	if !closed {
+		cn.stop = stop
+	}
+	cn.unlock()
+	if closed {
+		stop()
+	}
+	return true
+}
+
+// unwatch is called once the socket is closed, or for a goroutine to read on.
+func (cn *conn) unwatch() {
+	cn.mu.Lock()
+	stop := cn.stop
+	cn.stop = nil
+	cn.unlock()
+	if stop != nil {
+		stop()
+	}
+}
+
+// readable reads what has come, once: if that was not all, it is called again.
+func (cn *conn) readable(buf []byte) {
+	if buf == nil {
+		cn.mu.Lock()
+		open := cn.state != connClosed
+		cn.stop = nil
+		cn.unlock()
+		if open {
+			cn.client.work.Go(cn.readLoop)
+		}
+		return
+	}
+	if cn.tcp {
+		cn.raw.Control(armQuickAck)
+	}
+	n, err := cn.take.read(buf)
+	if err == errNothing {
+		return
+	}
+	cn.received(buf[:n:n], err)
+	if cn.lags() {
+		cn.unwatch()
+		cn.client.work.Go(cn.readLoop)
+	}
+}
+
+// lags reports whether a reply's consumer has to be waited for.
+func (cn *conn) lags() bool {
+	cn.mu.Lock()
+	defer cn.unlock()
+	r := cn.reqs[0]
+	return cn.state != connClosed && r != nil && !cn.mux.shared && r.unread() >= maxUnread
+}
