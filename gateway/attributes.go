@@ -36,6 +36,9 @@ func (a attributes) apply(h fastcgi.Header) (next attributes, reason string) {
 	next = attributes{user: a.user, list: slices.Clone(a.list), channels: a.channels}
 	changed := false
 	for _, f := range h {
+		if !hasPrefixFold(f.Name, "WS-") {
+			continue
+		}
 		name := strings.ToUpper(f.Name)
 		switch set, isSet := strings.CutPrefix(name, "WS-SET-"); {
 		case name == "WS-USER":

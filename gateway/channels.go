@@ -32,6 +32,9 @@ type orders struct {
 // readOrders reads WS-Subscribe, WS-Unsubscribe and WS-Publish.
 func readOrders(h fastcgi.Header) (o orders, reason string) {
 	for _, f := range h {
+		if !hasPrefixFold(f.Name, "WS-") {
+			continue
+		}
 		var names []string
 		switch strings.ToUpper(f.Name) {
 		case "WS-SUBSCRIBE":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -27,23 +28,14 @@ type scratch struct {
 	request fastcgi.Request
 	blocks  [5]fastcgi.Params
 	event   environment
-	body    []byte // of the reply
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-// maxScratch is the largest reply buffer kept: one large reply must not pin
-// its memory for good.
-const maxScratch = 64 << 10
-
 func takeScratch() *scratch { return scratches.Get().(*scratch) }
 
 func giveScratch(w *scratch) {
-	poison(w.body)
 	poison(w.event.params)
-	if cap(w.body) > maxScratch {
-		w.body = nil
-	}
 	w.request, w.blocks = fastcgi.Request{}, [5]fastcgi.Params{}
 	scratches.Put(w)
 }
@@ -55,19 +47,40 @@ func (s *session) newEvent(w *scratch, name string) *environment {
 	w.event = environment{params: w.event.params[:0]}
 	w.event.add("WS_EVENT", name)
 	if s.id != "" {
-		w.event.add("WS_EVENT_SEQ", utoa(s.seq))
+		var digits [20]byte
+		w.event.add("WS_EVENT_SEQ", string(strconv.AppendUint(digits[:0], s.seq, 10)))
 	}
 	return &w.event
 }
 
-// send sends the event in w to PHP and waits for the head of the reply.
-func (s *session) send(ctx context.Context, w *scratch, request fastcgi.Request) (*fastcgi.Response, error) {
+// newMessage begins the message event for m.
+func (s *session) newMessage(w *scratch, m message) {
+	e := s.newEvent(w, eventMessage)
+	e.add("WS_OPCODE", m.op.String())
+	e.add("CONTENT_TYPE", contentType(s.terms.ContentType, m.op == websocket.Text, m.body))
+}
+
+// fill gives the request for the event in w.
+func (s *session) fill(w *scratch, request fastcgi.Request) *fastcgi.Request {
 	if w.event.err != nil {
 		panic("BUG: " + w.event.err.Error())
 	}
 	w.blocks = [5]fastcgi.Params{s.terms.params, s.joined.events, s.params, s.attributes.params, w.event.params}
 	w.request = request
 	w.request.Params = w.blocks[:]
+	return &w.request
+}
+
+// isClosed reports whether a backend has refused a request, for it takes none
+// any more.
+func isClosed(err error) bool {
+	e, ok := errors.AsType[*fastcgi.Error](err)
+	return ok && e.Kind == fastcgi.KindClosed && e.Outcome == fastcgi.NotExecuted
+}
+
+// send sends the event in w to PHP and waits for the head of the reply.
+func (s *session) send(ctx context.Context, w *scratch, request fastcgi.Request) (*fastcgi.Response, error) {
+	s.fill(w, request)
 	for {
 		response, err := s.terms.Backend.Do(ctx, &w.request)
 		if !isClosed(err) || s.terms == s.route.now.Load() {
@@ -79,21 +92,26 @@ func (s *session) send(ctx context.Context, w *scratch, request fastcgi.Request)
 	}
 }
 
-// isClosed reports whether a backend has refused a request, for it takes none
-// any more.
-func isClosed(err error) bool {
-	e, ok := errors.AsType[*fastcgi.Error](err)
-	return ok && e.Kind == fastcgi.KindClosed && e.Outcome == fastcgi.NotExecuted
-}
-
-// answer has PHP work on m and sends the client what comes of it.
+// answer waits for PHP's answer to m and sends the client what comes of it.
 func (s *session) answer(m message) {
 	w := takeScratch()
 	defer giveScratch(w)
-	s.seq++
-	started := time.Now()
-	r, word, stderr := s.ask(w, m)
-	s.gateway.count.event(eventMessage, word, time.Since(started))
+	s.newMessage(w, m)
+	response, err := s.send(s.gateway.ctx, w, fastcgi.Request{Body: m.body})
+	switch {
+	case err != nil:
+		s.settle(reply{}, s.failed(err), "")
+	case streamed(response):
+		s.settle(s.stream(response, formatOf(response.Header)))
+	default:
+		body, err := response.AppendBody(nil, s.terms.MaxReply)
+		s.settle(s.take(response, body, err))
+	}
+}
+
+// settle ends an event with what came of it.
+func (s *session) settle(r reply, word failure, stderr string) {
+	s.gateway.count.event(eventMessage, word, time.Since(s.asked))
 	if word != "" {
 		s.sendFailure(word, stderr)
 	}
@@ -102,20 +120,13 @@ func (s *session) answer(m message) {
 	}
 }
 
-// ask runs the message event for m and sends the answer.
-func (s *session) ask(w *scratch, m message) (r reply, word failure, stderr string) {
-	e := s.newEvent(w, eventMessage)
-	e.add("WS_OPCODE", m.op.String())
-	e.add("CONTENT_TYPE", contentType(s.terms.ContentType, m.op == websocket.Text, m.body))
-	response, err := s.send(s.gateway.ctx, w, fastcgi.Request{Body: m.body})
-	if err != nil {
-		return reply{}, s.failed(err), ""
-	}
-	kind := formatOf(response.Header)
-	if kind != whole && response.Status >= 200 && response.Status < 300 {
-		return s.stream(response, kind)
-	}
-	w.body, err = response.AppendBody(w.body[:0], s.terms.MaxReply)
+// streamed reports whether an answer is to be sent bit by bit.
+func streamed(response *fastcgi.Response) bool {
+	return response.Status >= 200 && response.Status < 300 && formatOf(response.Header) != whole
+}
+
+// take sends the client an answer that has come whole, or says what is wrong.
+func (s *session) take(response *fastcgi.Response, body []byte, err error) (r reply, word failure, stderr string) {
 	stderr = s.logStderr(response)
 	if err != nil {
 		return reply{}, s.failed(err), stderr
@@ -131,7 +142,7 @@ func (s *session) ask(w *scratch, m message) (r reply, word failure, stderr stri
 		return reply{}, word, stderr
 	}
 	s.apply(r, response.Header)
-	s.sendBody(r, w.body)
+	s.sendBody(r, body)
 	return r, "", stderr
 }
 

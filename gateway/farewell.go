@@ -238,13 +238,14 @@ func (s *session) late(e lateEvent, urgent bool) (word failure, err error) {
 	}
 	response, err := s.send(s.gateway.ctx, w, request)
 	if err == nil {
-		w.body, err = response.AppendBody(w.body[:0], s.terms.MaxReply)
+		var body []byte
+		body, err = response.AppendBody(nil, s.terms.MaxReply)
 		s.logStderr(response)
 		if err == nil && response.Status >= 500 {
 			word = backendFailed
 			s.logBadReply(word, "status "+itoa(response.Status))
 		} else if err == nil && e.name == eventDisconnect {
-			word = s.lastWords(response, w.body)
+			word = s.lastWords(response, body)
 		}
 	}
 	if err != nil {

@@ -93,6 +93,7 @@ func (g *Gateway) adoptLocked(o Options, list []*terms) {
 		}
 		if g.late[t.Backend] == nil {
 			g.late[t.Backend] = newMailbox(g)
+			t.Backend.WatchWith(g.conns)
 		}
 		t.late = g.late[t.Backend]
 		r.gone = false

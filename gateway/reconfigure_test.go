@@ -110,11 +110,12 @@ func TestReconfigureJustBeforeAnEvent(t *testing.T) {
 		s.newEvent(w, eventStart)
 		change()
 		response, err := s.send(context.Background(), w, fastcgi.Request{Body: []byte("param SCRIPT_FILENAME")})
+		var body []byte
 		if err == nil {
-			w.body, err = response.AppendBody(nil, 100)
+			body, err = response.AppendBody(nil, 100)
 		}
-		if err == nil && string(w.body) != "/p/new.php" {
-			t.Errorf("script %s; want the new one", w.body)
+		if err == nil && string(body) != "/p/new.php" {
+			t.Errorf("script %s; want the new one", body)
 		}
 		return err
 	}

@@ -114,6 +114,9 @@ func readExpire(s string) (seconds int64, reason string) {
 // unknownFields gives the WS-* fields that mean nothing, misspelt most likely.
 func unknownFields(h fastcgi.Header) (names []string) {
 	for _, f := range h {
+		if !hasPrefixFold(f.Name, "WS-") {
+			continue
+		}
 		name := strings.ToUpper(f.Name)
 		if !strings.HasPrefix(name, "WS-") || strings.HasPrefix(name, "WS-SET-") {
 			continue
@@ -126,6 +129,11 @@ func unknownFields(h fastcgi.Header) (names []string) {
 		}
 	}
 	return names
+}
+
+// hasPrefixFold is strings.HasPrefix in any case.
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
 // opcodeOf chooses between text and binary by a media type: what a browser

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"net/netip"
 	"runtime/debug"
 	"sync"
@@ -35,6 +34,7 @@ type session struct {
 	terms      *terms     // what the event goes by
 	seq        uint64     // of the last event
 	inHand     int        // bytes of the message that PHP works on
+	asked      time.Time  // when PHP was given it
 	attributes attributes // others read them under mu, so they are replaced under it
 
 	open atomic.Bool // conn may be used, and early is empty; set once, under mu
@@ -73,12 +73,11 @@ func (s *session) Message(op websocket.Opcode, payload []byte) (more bool) {
 	case !s.serving:
 		s.serving = true
 		s.mu.Unlock()
-		m := message{op, append(takeBody(len(payload)), payload...)}
 		s.hold(len(payload))
-		s.gateway.work.Go(func() { s.serve(m) })
+		s.ask(message{op, payload})
 		return true
 	}
-	s.queue = append(s.queue, message{op, bytes.Clone(payload)})
+	s.queue = append(s.queue, message{op, append(takeBody(len(payload)), payload...)})
 	s.queued += len(payload)
 	s.paused = s.fullLocked()
 	paused := s.paused
@@ -197,17 +196,71 @@ func (s *session) part(how websocket.Closing, owed bool) {
 // gone gives the session's place to another.
 func (s *session) gone() { s.gateway.leave(s.route, s.visitor) }
 
-// serve works on m and on what has come meanwhile.
+// ask has PHP work on m, whose body is the caller's again when it returns.
+// Nobody waits for the answer: Received is told.
+func (s *session) ask(m message) {
+	s.inHand = len(m.body)
+	s.seq++
+	s.asked = time.Now()
+	w := takeScratch()
+	s.newMessage(w, m)
+	s.gateway.work.Add(1)
+	started := s.terms.Backend.Start(s.gateway.ctx, s.fill(w, fastcgi.Request{Body: m.body}), s.terms.MaxReply, s)
+	giveScratch(w)
+	if started {
+		return // and perhaps answered by now
+	}
+	own := message{m.op, append(takeBody(len(m.body)), m.body...)}
+	s.gateway.work.Go(func() { s.serve(own) })
+	s.gateway.work.Done()
+}
+
+// Received takes what PHP answers to a message (see fastcgi.Receiver). A
+// streamed answer is for a goroutine, for it waits for both sides.
+func (s *session) Received(response *fastcgi.Response, err error) {
+	if err == nil && streamed(response) {
+		response.Detach()
+		s.gateway.work.Go(func() { s.serveStream(response) })
+		s.gateway.work.Done()
+		return
+	}
+	if err == nil && !response.Whole() {
+		return
+	}
+	defer s.gateway.work.Done()
+	defer s.rescue()
+	var body []byte
+	if err == nil {
+		body = response.Body()
+	}
+	s.settle(s.take(response, body, err))
+	s.goOn()
+}
+
+// serveStream hands on a streamed answer.
+func (s *session) serveStream(response *fastcgi.Response) {
+	defer s.rescue()
+	s.settle(s.stream(response, formatOf(response.Header)))
+	s.goOn()
+}
+
+// goOn ends the work on a message and begins that on the next.
+func (s *session) goOn() {
+	s.hold(-s.inHand)
+	s.inHand = 0
+	if m, more := s.next(); more {
+		s.ask(m)
+		giveBody(m.body)
+	}
+}
+
+// serve works on m, for which PHP was not begun to be asked, in a goroutine that
+// may wait.
 func (s *session) serve(m message) {
 	defer s.rescue()
-	for more := true; more; {
-		s.inHand = len(m.body)
-		s.answer(m)
-		giveBody(m.body)
-		s.hold(-s.inHand)
-		s.inHand = 0
-		m, more = s.next()
-	}
+	s.answer(m)
+	giveBody(m.body)
+	s.goOn()
 }
 
 // next gives the next message, or ends serving.
