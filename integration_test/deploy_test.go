@@ -101,6 +101,35 @@ func TestReadmeDeploys(t *testing.T) {
 	}
 }
 
+// TestComposeServes: what compose.yaml mounts, each at its place in one system
+// instead of three, leads to the answer of its script through nginx.
+func TestComposeServes(t *testing.T) {
+	t.Parallel()
+	requirePHPFPM(t)
+	if u, err := user.Lookup("www-data"); os.Getuid() != 0 || err != nil {
+		missing(t, "the pool wants to be started by root, and to become www-data: %v, %v", u, err)
+	}
+	dir, address, front := publicDir(t), freeAddress(t), freeAddress(t)
+	here := strings.NewReplacer("/run/php/", dir+"/run/php/", "/var/www/", dir+"/", "listen 80;", "listen "+front+";", "listen = :8080", "listen = "+address, "ws-fpm:8080", address,
+		"172.30.80.0/24", nginxAddress)
+	for _, made := range []string{"app", "run/php", "etc/php/8.2/fpm/pool.d"} {
+		if err := os.MkdirAll(filepath.Join(dir, made), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for from, to := range map[string]string{"php-fpm-ws.conf": "etc/php/8.2/fpm/pool.d/ws.conf", "docker/app/ws.php": "app/ws.php", "docker/ws-fpm.conf": "ws-fpm.conf"} {
+		writeFile(t, filepath.Join(dir, to), here.Replace(readFile(t, filepath.Join("../deploy", from))))
+	}
+	startInstalledFPM(t, dir)
+	g := attachGateway(t, exec.Command(buildBinary(t), "serve", "-config", filepath.Join(dir, "ws-fpm.conf")), 1)
+	t.Cleanup(func() { g.stop(); g.wantCleanLog() })
+	startNginx(t, "", here.Replace(readFile(t, "../deploy/docker/nginx.conf")))
+	c := dial(t, handshake{address: front, host: "localhost:8080", lines: []string{"Origin: http://localhost:8080"}})
+	if got := c.ask(t, `{"text":"hello"}`); !strings.HasPrefix(got, `{"you said":"hello","at":"`) {
+		t.Errorf("the answer is %s", got)
+	}
+}
+
 // startInstalledFPM starts a php-fpm with the pool that was installed, as
 // Debian's configuration includes it.
 func startInstalledFPM(t testing.TB, dir string) {
