@@ -39,14 +39,16 @@ type Gateway struct {
 	visitors *addresses
 	hub      *hub.Hub[*websocket.Prepared]
 
-	mu       sync.Mutex // guards what follows
-	serving  bool
-	draining bool
-	routes   map[string]*route // by prefix: those served, and those gone whose connections are not
-	late     map[*fastcgi.Client]*mailbox
-	open     int             // sessions
-	empty    chan struct{}   // closed when draining and open is zero
-	unknown  map[string]bool // fields of replies that were logged as unknown
+	mu        sync.Mutex // guards what follows
+	serving   bool
+	listeners []net.Listener    // until draining
+	draining  bool              // Shutdown was called
+	refusing  bool              // nobody is let in any more
+	routes    map[string]*route // by prefix: those served, and those gone whose connections are not
+	late      map[*fastcgi.Client]*mailbox
+	open      int             // sessions
+	empty     chan struct{}   // closed when refusing and open is zero
+	unknown   map[string]bool // fields of replies that were logged as unknown
 }
 
 // opts is what is in force now.
@@ -90,85 +92,25 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	return g, nil
 }
 
-// Serve accepts clients on l until Shutdown. It returns nil then.
+// Serve accepts clients on l until Shutdown, which closes it. It returns nil
+// then.
 func (g *Gateway) Serve(l net.Listener) error {
-	g.begin()
-	if err := g.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	g.begin(l)
+	if err := g.http.Serve(l); !errors.Is(err, http.ErrServerClosed) && !g.Draining() {
 		return fmt.Errorf("gateway: accepting on %s: %w", l.Addr(), err)
 	}
 	return nil
 }
 
-// Shutdown ends the gateway: no client is accepted any more, each that is
-// connected gets what PHP is working on and what it has sent before, and then
-// a close frame with 1001. It returns nil when all have gone. If ctx ends
-// first, those left are cut and the error says how many.
-func (g *Gateway) Shutdown(ctx context.Context) error {
-	g.mu.Lock()
-	if !g.draining {
-		g.draining = true
-		if g.open == 0 {
-			close(g.empty)
-		}
-	}
-	g.mu.Unlock()
-	mailboxes := g.mailboxes() // there will be no others
-	for _, m := range mailboxes {
-		m.hasten()
-	}
-	// This ends listening at once. Then it waits for requests in hand, of which
-	// all that matter are counted in open.
-	var requests sync.WaitGroup
-	requests.Go(func() { g.http.Shutdown(ctx) })
-	for c := range g.conns.All() {
-		c.Handler().(*session).goAway()
-	}
-	defer time.AfterFunc(streamsUntil(ctx), g.cutStreams).Stop()
-	var err error
-	done := false
-	select {
-	case <-g.empty:
-		done = true
-	case <-ctx.Done():
-		if n := g.conns.Stats().Open; n > 0 {
-			err = fmt.Errorf("gateway: %d connections cut: %w", n, context.Cause(ctx))
-		}
-	}
-	g.http.Close()
-	requests.Wait()
-	for _, m := range mailboxes {
-		if left := m.flush(ctx); left > 0 {
-			g.log.Warn("PHP was not told of all that ended", "events", left)
-		}
-	}
-	g.cancel()
-	g.conns.Close()
-	if done {
-		g.work.Wait() // else PHP decides when that is, and we do not wait any more
-	}
-	return err
-}
-
-// streamsUntil is how long streamed replies may go on during a shutdown: four
-// fifths of the time there is, so that their clients still get a close frame.
-func streamsUntil(ctx context.Context) time.Duration {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return 0
-	}
-	return time.Until(deadline) * 4 / 5
-}
-
-func (g *Gateway) cutStreams() {
-	for c := range g.conns.All() {
-		c.Handler().(*session).cutStream(true)
-	}
-}
-
-// begin has PHP told, the first time.
-func (g *Gateway) begin() {
+// begin has PHP told, the first time, and takes note of l.
+func (g *Gateway) begin(l net.Listener) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.draining {
+		l.Close()
+		return
+	}
+	g.listeners = append(g.listeners, l)
 	if !g.serving {
 		g.serving = true
 		g.announceLocked()
@@ -210,7 +152,7 @@ func (g *Gateway) enter(r *route, visitor netip.Prefix) (outcome, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
-	case g.draining:
+	case g.refusing:
 		return refusedDrain, false
 	case r.gone: // since it was found
 		return refusedPath, false
@@ -234,7 +176,7 @@ func (g *Gateway) leave(r *route, visitor netip.Prefix) {
 	g.open--
 	r.sessions--
 	g.forgetLocked(r)
-	if g.draining && g.open == 0 {
+	if g.refusing && g.open == 0 {
 		close(g.empty)
 	}
 }
@@ -246,6 +188,13 @@ func (g *Gateway) Open() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.open
+}
+
+// isRefusing reports whether whoever comes in now has to go by itself.
+func (g *Gateway) isRefusing() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.refusing
 }
 
 // Draining reports whether Shutdown has begun.

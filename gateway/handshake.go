@@ -333,7 +333,7 @@ func (s *session) upgrade(w http.ResponseWriter, offer websocket.Handshake, subp
 		s.closeNow(*last)
 	}
 	s.conn.Start(early)
-	if g.Draining() {
+	if g.isRefusing() {
 		s.goAway() // Shutdown may have looked before the session was there
 	}
 	return accepted

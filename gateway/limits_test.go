@@ -99,6 +99,7 @@ func TestHandshakeDraining(t *testing.T) {
 		}
 		return err != nil
 	})
+	eventually(t, "nor let in who was before", g.isRefusing)
 	close(answer)
 	if r := late.response(); r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" || !r.Close {
 		t.Errorf("while draining: %s, %v; want 503", r.Status, r.Header)
