@@ -61,7 +61,7 @@ func (d Data) overview() table {
 			row = append(row, d.show(c, target.Key, Rate), d.show(c, target.Key, P50, P99), d.times(c, target.Key, CPU))
 		}
 		memory := d.show(idle, target.Key, Idle, Used)
-		if memory != "–" {
+		if memory != "–" && memory != "fails" {
 			memory += " B"
 		}
 		row = append(row, memory, d.times(connect, target.Key, CPU))

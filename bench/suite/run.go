@@ -66,7 +66,11 @@ func (r *run) once(ctx context.Context, t turn, key string, round int) error {
 	s := report.Sample{Cell: t.Cell, Target: key, Round: round}
 	g, err := r.gateway(ctx, target, t.Backend)
 	if err == nil {
-		s.Result, err = r.measure(ctx, g, t.Cell, t.lengths)
+		l := t.lengths
+		if t.Mode == "echo" && t.Rate == 0 {
+			l.warm = max(l.warm, target.warm)
+		}
+		s.Result, err = r.measure(ctx, g, t.Cell, l)
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"ws-fpm/bench/report"
 )
@@ -20,6 +21,9 @@ type Target struct {
 	// start it. It must listen there, stay in the foreground, and end at SIGTERM.
 	command func(place) ([]string, error)
 	lines   []string // of the stub's answers
+	// warm is how long it works before round trips are measured, if that is
+	// longer than a cell's.
+	warm time.Duration
 	// fanout is how the load publishes, as flags of bench broadcast.
 	fanout func(place) []string
 }
@@ -33,24 +37,28 @@ func Fanouts() []Target {
 		{Target: report.Target{Key: "nchan", Name: "nginx + nchan"}, command: nginx("nchan.conf"), fanout: func(p place) []string {
 			return []string{"-publish", p.listen, "-target", "/publish"}
 		}},
-		{Target: report.Target{Key: "floor", Name: "a loop that only writes", Kind: report.Floor}, command: func(p place) ([]string, error) {
+		{Target: report.Target{Key: "floor", Name: "the floor: a loop that only writes", Kind: report.Floor}, command: func(p place) ([]string, error) {
 			return []string{p.self, "fanout-floor", "-listen", p.listen, "-publish", "unix:" + p.control}, nil
 		}, fanout: func(p place) []string { return []string{"-publish", "unix:" + p.control} }},
 	}
 }
+
+// aging is how long nginx works before it is measured: each subrequest of a
+// connection makes the next dearer, and in a short cell that would not be seen.
+const aging = 3 * time.Second
 
 // Targets are all that are known, in the order of the tables.
 func Targets() []Target {
 	return []Target{
 		{Target: report.Target{Key: "ws-fpm", Name: "**ws-fpm**", Kind: report.Ours}, command: wsfpm("")},
 		{Target: report.Target{Key: "ws-fpm-8M", Name: "ws-fpm, `keep_alive_body = 8M`", Kind: report.Ours}, command: wsfpm("keep_alive_body = 8M\n")},
-		{Target: report.Target{Key: "gws", Name: "Go: lxzan/gws, a lean pooled FastCGI client"}, command: golang("gws")},
-		{Target: report.Target{Key: "gorilla", Name: "Go: gorilla/websocket, the same client"}, command: golang("gorilla")},
-		{Target: report.Target{Key: "node", Name: "Node.js: `ws`, a keep-alive FastCGI client"}, command: node},
-		{Target: report.Target{Key: "nginx", Name: "nginx + lua-nginx-websocket, one connection per message", MaxSize: 65535}, command: nginx("nginx.conf")},
-		{Target: report.Target{Key: "nginx-keep", Name: "the same with upstream keep-alive", MaxSize: 65535}, command: nginx("nginx-keep.conf")},
-		{Target: report.Target{Key: "gofast", Name: "Go: gorilla/websocket + gofast, as written in an hour"}, command: golang("gofast")},
-		{Target: report.Target{Key: "floor", Name: "the system calls alone", Kind: report.Floor}, command: func(p place) ([]string, error) {
+		{Target: report.Target{Key: "gws", Name: "Go: lxzan/gws + a lean FastCGI client"}, command: golang("gws")},
+		{Target: report.Target{Key: "gorilla", Name: "Go: gorilla/websocket + the lean client"}, command: golang("gorilla")},
+		{Target: report.Target{Key: "node", Name: "Node.js: `ws` + a keep-alive FastCGI client"}, command: node},
+		{Target: report.Target{Key: "nginx", Name: "nginx + Lua, a FastCGI connection per message", MaxSize: 65535}, command: nginx("nginx.conf"), warm: aging},
+		{Target: report.Target{Key: "nginx-keep", Name: "nginx + Lua, upstream keep-alive", MaxSize: 65535}, command: nginx("nginx-keep.conf"), warm: aging},
+		{Target: report.Target{Key: "gofast", Name: "Go: gorilla/websocket + gofast, written in an hour"}, command: golang("gofast")},
+		{Target: report.Target{Key: "floor", Name: "the floor: the system calls alone", Kind: report.Floor}, command: func(p place) ([]string, error) {
 			return []string{p.self, "floor", "-listen", p.listen, "-php", "unix:" + p.php, "-script", p.script, "-conns", strconv.Itoa(p.conns)}, nil
 		}},
 	}
