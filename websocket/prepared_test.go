@@ -56,6 +56,50 @@ func TestPreparedIsEncodedOnce(t *testing.T) {
 	})
 }
 
+// One message for many is deflated once for all who may have it so, and the
+// others get it as it is.
+func TestPreparedIsDeflatedOnce(t *testing.T) {
+	eachMode(t, func(t *testing.T, m mode) {
+		for _, test := range []struct {
+			name     string
+			payload  string
+			deflated bool
+			encoded  uint64 // whole, in frames of 100, and that deflated
+		}{
+			{"long", jsonText(4 << 10), true, 4},
+			{"short", strings.Repeat("a", minDeflate-1), false, 2},
+			{"noise", noise(1000), false, 2},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				h := open(t, m, Options{})
+				for i := range 12 {
+					l := Limits{Fragment: []int{0, 100, 1 << 20}[i%3]}
+					if i%2 == 0 {
+						l.Deflate = deflate
+					}
+					h.enter(l)
+				}
+				message := h.Prepare(Binary, []byte(test.payload))
+				var all sync.WaitGroup
+				for _, p := range h.peers {
+					all.Go(func() { p.sendPrepared(message) })
+				}
+				for i, p := range h.peers {
+					got, deflated := p.inflated()
+					if got != test.payload || deflated != (test.deflated && i%2 == 0) {
+						t.Errorf("client %d got %d bytes, deflated %t", i, len(got), deflated)
+					}
+				}
+				all.Wait()
+				st := h.Stats()
+				if st.Encoded != test.encoded || st.Deflated+st.DeflateSmall+st.DeflateNoGain != 1 || st.Deflated == 1 != test.deflated {
+					t.Errorf("%+v", st)
+				}
+			})
+		}
+	})
+}
+
 // While sockets take it, a message to many starts no goroutine.
 func TestPreparedStartsNoGoroutine(t *testing.T) {
 	h := open(t, polled, Options{})
