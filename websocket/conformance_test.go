@@ -80,7 +80,7 @@ func conformance() []script {
 }
 
 // The numbers of the cases there are in each part of the suite. Group 8 and
-// some parts do not exist; 12 and 13 are about compression.
+// some parts do not exist; 12 and 13 are in conformance_zip_test.go.
 var caseCounts = map[string]int{
 	"1.1": 8, "1.2": 8, "2": 11, "3": 7, "4.1": 5, "4.2": 5, "5": 20,
 	"6.1": 3, "6.2": 4, "6.3": 2, "6.4": 4, "6.5": 5, "6.6": 11, "6.7": 4, "6.8": 2, "6.9": 4, "6.10": 3, "6.11": 5,

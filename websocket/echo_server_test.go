@@ -24,9 +24,7 @@ import (
 // fuzzingclient.json such as
 //
 //	{"outdir": "reports", "servers": [{"url": "ws://127.0.0.1:9001"}],
-//	 "cases": ["*"], "exclude-cases": ["12.*", "13.*"]}
-//
-// Groups 12 and 13 are about compression, which is not offered.
+//	 "cases": ["*"]}
 var serve = flag.String("serve", "", "address on which TestEchoServer serves others")
 
 // An echo is the handler of a connection that sends back what comes.
@@ -76,7 +74,7 @@ func acceptEcho(s *Server, w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	response, err := AppendResponse(nil, h.Key, "", 0, nil)
+	response, err := AppendResponse(nil, h.Key, "", h.Deflate, nil)
 	if err == nil {
 		nc.SetDeadline(time.Time{})
 		_, err = nc.Write(response)
@@ -87,7 +85,7 @@ func acceptEcho(s *Server, w http.ResponseWriter, r *http.Request) {
 	}
 	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
 	e := new(echo)
-	e.c = s.NewConn(nc, e, Limits{MaxMessage: 16 << 20, MessageRate: 1_000_000, Outbox: 64 << 20})
+	e.c = s.NewConn(nc, e, Limits{MaxMessage: 16 << 20, Deflate: h.Deflate, MessageRate: 1_000_000, Outbox: 64 << 20})
 	e.c.Start(bytes.Clone(early))
 }
 
