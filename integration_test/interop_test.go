@@ -77,11 +77,19 @@ func interopRun(t *testing.T, cmd *exec.Cmd) []string {
 }
 
 func interopPython(t *testing.T, address string, sizes []string) []string {
-	return interopRun(t, exec.Command(requirePython(t), "testdata/interop.py", "ws://"+address+"/ws", strings.Join(sizes, ",")))
+	return runPython(t, address, sizes, "plain")
+}
+
+func runPython(t *testing.T, address string, sizes []string, how string) []string {
+	return interopRun(t, exec.Command(requirePython(t), "testdata/interop.py", "ws://"+address+"/ws", strings.Join(sizes, ","), how))
+}
+
+func interopNode(t *testing.T, address string, sizes []string) []string {
+	return runNode(t, address, sizes, "plain")
 }
 
 // Node finds ws where Debian's package puts it, or wherever NODE_PATH says.
-func interopNode(t *testing.T, address string, sizes []string) []string {
+func runNode(t *testing.T, address string, sizes []string, how string) []string {
 	node := requireProgram(t, "nodejs node-ws", "node", "nodejs")
 	env := append(os.Environ(), "NODE_PATH="+os.Getenv("NODE_PATH")+":/usr/share/nodejs")
 	probe := exec.Command(node, "-e", "require('ws')")
@@ -89,7 +97,7 @@ func interopNode(t *testing.T, address string, sizes []string) []string {
 	if probe.Run() != nil {
 		missing(t, "Node's ws is not installed: apt-get install node-ws")
 	}
-	cmd := exec.Command(node, "testdata/interop.js", "ws://"+address+"/ws", strings.Join(sizes, ","))
+	cmd := exec.Command(node, "testdata/interop.js", "ws://"+address+"/ws", strings.Join(sizes, ","), how)
 	cmd.Env = env
 	return interopRun(t, cmd)
 }
@@ -145,7 +153,7 @@ func record(t *testing.T, server string) (address string, save func(name string)
 			if first {
 				into, first = &kept, false
 			}
-			all.Go(func() { relay(client, server, into) })
+			all.Go(func() { relay(client, server, into, io.Discard) })
 		}
 	})
 	return l.Addr().String(), func(name string) {
@@ -159,8 +167,8 @@ func record(t *testing.T, server string) (address string, save func(name string)
 }
 
 // relay carries bytes both ways until both ways have ended, those of the client
-// into a copy too.
-func relay(client net.Conn, server string, into io.Writer) {
+// into a copy too, and those of the server into another.
+func relay(client net.Conn, server string, into, from io.Writer) {
 	defer client.Close()
 	back, err := dialRaw(server)
 	if err != nil {
@@ -172,7 +180,7 @@ func relay(client net.Conn, server string, into io.Writer) {
 		io.Copy(io.MultiWriter(back, into), client)
 		back.(*net.TCPConn).CloseWrite()
 	})
-	io.Copy(client, back)
+	io.Copy(io.MultiWriter(client, from), back)
 	client.(*net.TCPConn).CloseWrite()
 	up.Wait()
 }

@@ -1,13 +1,13 @@
-// Node's ws against an echo server: interop.js URI SIZES
+// Node's ws against an echo server: interop.js URI SIZES [deflate]
 // Says what it exercised, a line each, once it has seen it to be right.
 'use strict';
 const assert = require('assert');
 const {once} = require('events');
 const WebSocket = require('ws');
-const [uri, sizes] = process.argv.slice(2);
+const [uri, sizes, deflate] = process.argv.slice(2);
 
 async function connect() {
-  const ws = new WebSocket(uri, {perMessageDeflate: false, maxPayload: 64 << 20});
+  const ws = new WebSocket(uri, {perMessageDeflate: deflate === 'deflate' && {threshold: 0}, maxPayload: 64 << 20});
   await once(ws, 'open');
   return ws;
 }

@@ -1,4 +1,4 @@
-"""python3-websockets against an echo server: interop.py URI SIZES
+"""python3-websockets against an echo server: interop.py URI SIZES [deflate]
 
 Says what it exercised, a line each, once it has seen it to be right.
 """
@@ -8,8 +8,11 @@ import sys
 import websockets
 
 
+compression = "deflate" if "deflate" in sys.argv else None
+
+
 def connect(uri):
-    return websockets.connect(uri, max_size=None, compression=None, ping_interval=None)
+    return websockets.connect(uri, max_size=None, compression=compression, ping_interval=None)
 
 
 async def closed(ws):
