@@ -67,14 +67,16 @@ func (g *gateway) metrics() series {
 	dump()
 	eventually(g.t, 5*time.Second, "metrics in the log", func() bool { return len(found()) > 0 })
 	first := seriesOf(g.t, found()[0])
+	// All of the second one has to be there, or the next question would take its
+	// end for an answer.
 	again := func() bool {
-		n := 0
-		for _, line := range found() {
-			if seriesOf(g.t, line) == first {
-				n++
+		lines := found()
+		for i, line := range lines {
+			if i > 0 && seriesOf(g.t, line) == first {
+				return len(lines) >= 2*i
 			}
 		}
-		return n > 1
+		return false
 	}
 	dump()
 	eventually(g.t, 5*time.Second, "a second dump of the metrics", again)
