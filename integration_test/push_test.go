@@ -3,6 +3,7 @@ package integration_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -297,4 +299,58 @@ func TestPushCommand(t *testing.T) {
 			c.wantText(t, test.gets)
 		}
 	}
+}
+
+// Many listen: each gets it once, of one encoding and without a goroutine for
+// anybody; names of channels and users make no new series in the metrics; what
+// is posted twice is sent twice.
+func TestPushToMany(t *testing.T) {
+	t.Parallel()
+	_, g, api := startPushing(t, "connections_per_address = 1000", "", "")
+	clients := make([]*client, scaled(100, 1000))
+	for i := range clients {
+		clients[i] = dial(t, g.at(orders("accept", fmt.Sprintf("header WS-Subscribe: all, own:%d", i), fmt.Sprintf("header WS-User: u%d", i))))
+	}
+	_, before := api.call("GET", "/metrics", "")
+	body := strings.Repeat("x", 1024)
+	for range 2 { // no request is taken for a repetition of another
+		api.want("POST", "/channels/all", body, 200, fmt.Sprintf(`{"delivered":%d}`, len(clients)))
+	}
+	for i, c := range clients {
+		api.want("POST", fmt.Sprintf("/channels/own:%d", i), fmt.Sprint(i), 200, `{"delivered":1}`)
+		c.wantText(t, body)
+		c.wantText(t, body)
+		c.wantText(t, fmt.Sprint(i))
+	}
+	_, after := api.call("GET", "/metrics", "")
+	if a, b := strings.Count(before, "\n"), strings.Count(after, "\n"); a != b {
+		t.Errorf("%d lines of metrics, then %d", a, b)
+	}
+	for _, want := range []string{
+		fmt.Sprintf("ws_fpm_channels %d\n", len(clients)+1), fmt.Sprintf("ws_fpm_subscriptions %d\n", 2*len(clients)), fmt.Sprintf("ws_fpm_users %d\n", len(clients)),
+		fmt.Sprintf("ws_fpm_publish_encodings_total %d\n", len(clients)+2), "ws_fpm_drains_total 0\n",
+		fmt.Sprintf("ws_fpm_messages_for_clients_total{kind=\"push\"} %d\n", 3*len(clients)),
+	} {
+		if !strings.Contains(after+"\n", want) {
+			t.Errorf("no %q in the metrics", want)
+		}
+	}
+}
+
+// During a shutdown whoever is still served can be sent to; who has its close
+// frame is not counted.
+func TestPushWhileDraining(t *testing.T) {
+	t.Parallel()
+	_, g, api := startPushing(t, "drain = 5s", "", "")
+	idle := dial(t, g.at(orders("accept", "header WS-Subscribe: c")))
+	busy := dial(t, g.at(orders("accept", "header WS-Subscribe: c", "body hello")))
+	busy.wantText(t, "hello")
+	busy.order(t, "sleep 1500", "body done")
+	pause(300 * time.Millisecond)
+	g.cmd.Process.Signal(syscall.SIGTERM)
+	idle.wantClose(t, 1001)
+	api.want("POST", "/channels/c", "still here", 200, `{"delivered":1}`)
+	busy.wantText(t, "still here")
+	busy.wantText(t, "done")
+	busy.wantClose(t, 1001)
 }

@@ -170,6 +170,24 @@ func TestPreparedIsHeldOnce(t *testing.T) {
 	})
 }
 
+// A message of which one frame is on its way stays held by that outbox, once,
+// when the rest of it is dropped.
+func TestPreparedIsHeldOnceWhenItIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, piped, Options{})
+		message := h.Prepare(Binary, make([]byte, 1000))
+		for range 3 {
+			h.enter(Limits{Fragment: 100}).sendPrepared(message)
+		}
+		synctest.Wait()
+		h.peers[0].write(clientClose(StatusNormal, ""))
+		synctest.Wait()
+		if st := h.Stats(); st.Held < 1000 || st.Held > 1000+60 || st.DroppedClosed != 1 {
+			t.Errorf("%d bytes held, %d dropped; want those of one message, 1", st.Held, st.DroppedClosed)
+		}
+	})
+}
+
 // Distinct messages do add up, whoever they are for.
 func TestPreparedCountsAgainstTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
