@@ -6,10 +6,11 @@
 //	session.go     a session: one message in PHP at a time, the rest waits
 //	event.go       one event: its params, the request, the reply
 //	streaming.go   a reply that is sent bit by bit
+//	push.go        what comes to a client from elsewhere: channels, users, the control API
 //	farewell.go    the events that no client waits for: disconnect and start
 //	call.go        one event without a client, to be looked at
 //
 // What decides without doing is apart and pure: path.go (which route), peer.go
 // (who the client is), params.go (what PHP is told), reply.go, attributes.go,
-// cookies.go and stream.go (what PHP's answer means).
+// channels.go, cookies.go and stream.go (what PHP's answer means).
 package gateway

@@ -57,7 +57,8 @@ type Options struct {
 	Pong time.Duration
 
 	// Buffers bounds the memory of all queues of all connections together,
-	// in bytes: outgoing frames, unfinished messages, what Hold was told.
+	// in bytes: outgoing frames, unfinished messages, what Hold was told. A
+	// message for many (Prepared) that waits in several queues counts once.
 	// Over it the connection that holds most is closed. Zero means 256 MiB.
 	Buffers int64
 
