@@ -68,6 +68,7 @@ type patientListener struct {
 
 	mu       sync.Mutex // guards what follows
 	delay    time.Duration
+	last     time.Time // of the last error
 	logged   time.Time
 	unlogged int // errors since the last log line
 }
@@ -102,6 +103,26 @@ func (p *patientListener) Accept() (net.Conn, error) {
 	}
 }
 
+// SyscallConn gives the listening socket, for who accepts from it in another
+// way; there is none under TLS.
+func (p *patientListener) SyscallConn() (syscall.RawConn, error) {
+	if sc, is := p.Listener.(syscall.Conn); is {
+		return sc.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
+}
+
+// AcceptFailed is told of an error of accept by who accepts in another way. It
+// says how long to wait before the next attempt, or that there is to be none.
+func (p *patientListener) AcceptFailed(err error) (wait time.Duration, fatal bool) {
+	cause, transient := transientCause(err)
+	if !transient {
+		return 0, true
+	}
+	p.errors[cause].Inc()
+	return p.failed(err), false
+}
+
 // Close closes the listener. An Accept that waits, for whatever, returns.
 func (p *patientListener) Close() error { return p.close() }
 
@@ -124,10 +145,15 @@ func (p *patientListener) succeeded() {
 // enough ago.
 func (p *patientListener) failed(err error) (delay time.Duration) {
 	p.mu.Lock()
+	now := time.Now()
+	if now.Sub(p.last) > 2*maxAcceptDelay {
+		p.delay = 0 // it went well meanwhile
+	}
+	p.last = now
 	p.delay = min(max(2*p.delay, minAcceptDelay), maxAcceptDelay)
 	delay = p.delay
 	p.unlogged++
-	n, now := p.unlogged, time.Now()
+	n := p.unlogged
 	say := now.Sub(p.logged) >= acceptLogInterval
 	if say {
 		p.logged, p.unlogged = now, 0

@@ -62,6 +62,7 @@ func listenAll(ctx context.Context, listeners []config.Listener, sockets []passe
 // listenPlain opens l, without TLS.
 func listenPlain(ctx context.Context, l config.Listener) (net.Listener, error) {
 	var lc net.ListenConfig
+	lc.SetMultipathTCP(false) // browsers do not speak it, and its sockets inherit no options
 	if l.Network != "unix" {
 		return lc.Listen(ctx, l.Network, l.Address)
 	}

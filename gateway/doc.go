@@ -1,6 +1,7 @@
 // Package gateway is the product: it turns what happens on WebSocket
 // connections into requests to php-fpm, and PHP's replies into messages.
 //
+//	front.go       clients are received in the loops: the plainest handshakes there
 //	handshake.go   an HTTP request becomes a session, or gets its refusal
 //	connect.go     PHP is asked who may come in
 //	session.go     a session: one message in PHP at a time, the rest waits

@@ -93,7 +93,11 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.listeners = nil
 	g.mu.Unlock()
 	for _, l := range listeners {
-		l.Close()
+		if f, is := l.(*front); is {
+			f.hush()
+		} else {
+			l.Close()
+		}
 	}
 	mailboxes := g.mailboxes() // there will be no others
 	for _, m := range mailboxes {

@@ -95,6 +95,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 // Serve accepts clients on l until Shutdown, which closes it. It returns nil
 // then.
 func (g *Gateway) Serve(l net.Listener) error {
+	l = g.newFront(l)
 	g.begin(l)
 	if err := g.http.Serve(l); !errors.Is(err, http.ErrServerClosed) && !g.Draining() {
 		return fmt.Errorf("gateway: accepting on %s: %w", l.Addr(), err)

@@ -45,21 +45,21 @@ func (g *Gateway) newHTTPServer() *http.Server {
 func (g *Gateway) connState(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
-		o := g.opts()
-		fits := g.handshakes.Add(1) <= int64(o.MaxHandshakes)
-		if key, counted := o.Trust.socketKey(c); counted {
+		key, counted := g.opts().Trust.socketKey(c)
+		if counted {
 			g.shaking.Store(c, key)
-			fits = g.visitors.begin(key, max(1, o.MaxHandshakes/maxHandshakeShare)) && fits
 		}
-		if !fits {
+		if !g.arrive(key, counted) {
 			g.heard.Add(1)
 			g.count.handshakes[refusedFlood].Inc()
 			c.Close()
 		}
 	case http.StateHijacked, http.StateClosed:
-		g.handshakes.Add(-1)
-		if key, counted := g.shaking.LoadAndDelete(c); counted {
-			g.visitors.end(key.(netip.Prefix))
+		key, counted := g.shaking.LoadAndDelete(c)
+		if counted {
+			g.depart(key.(netip.Prefix), true)
+		} else {
+			g.depart(netip.Prefix{}, false)
 		}
 		// Whatever net/http itself refuses never reaches ServeHTTP; all that
 		// is seen of it is one connection more that ends than was heard.
@@ -67,6 +67,25 @@ func (g *Gateway) connState(c net.Conn, state http.ConnState) {
 			g.heard.Add(1)
 			g.count.handshakes[unread].Inc()
 		}
+	}
+}
+
+// arrive counts one more connection that is not upgraded, in the share of key if
+// that is counted, and reports whether it is one of as many as there may be. It
+// is counted in any case, until depart.
+func (g *Gateway) arrive(key netip.Prefix, counted bool) (fits bool) {
+	o := g.opts()
+	fits = g.handshakes.Add(1) <= int64(o.MaxHandshakes)
+	if counted {
+		fits = g.visitors.begin(key, max(1, o.MaxHandshakes/maxHandshakeShare)) && fits
+	}
+	return fits
+}
+
+func (g *Gateway) depart(key netip.Prefix, counted bool) {
+	g.handshakes.Add(-1)
+	if counted {
+		g.visitors.end(key)
 	}
 }
 
@@ -112,97 +131,141 @@ func (g *Gateway) rescueHandshake() {
 // handshake does the work of ServeHTTP. The result is empty for a request that
 // was no handshake and went to the fallback.
 func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
-	if result, status := checkSize(r); status != 0 {
-		http.Error(w, http.StatusText(status), status)
-		return result
+	remote, _ := netip.ParseAddrPort(r.RemoteAddr) // zero for a Unix socket
+	guest, refused := g.judge(r, remote, localAddr(r))
+	if refused != nil {
+		if fallback := g.opts().Fallback; fallback != nil && refused.status == http.StatusNotFound {
+			fallback.ServeHTTP(w, r)
+			return ""
+		}
+		refused.write(w)
+		return refused.result
 	}
-	if g.opts().Hosts != nil && !g.opts().Hosts(r.Host) {
-		http.Error(w, "not a name of this server", http.StatusForbidden)
-		return refusedHost
+	s, refused := g.admit(guest)
+	if refused != nil {
+		refused.write(w)
+		return refused.result
+	}
+	return s.accept(w, r, guest)
+}
+
+// A rebuff is the answer to a handshake that PHP is not asked about.
+type rebuff struct {
+	result outcome
+	status int
+	text   string      // for the client's developer; nothing from the request
+	header http.Header // to be set
+}
+
+func (b *rebuff) write(w http.ResponseWriter) {
+	for name, values := range b.header {
+		w.Header()[name] = values
+	}
+	http.Error(w, b.text, b.status)
+}
+
+// noRoute is for a path that nobody serves, unless there is a fallback.
+func noRoute() *rebuff { return &rebuff{refusedPath, http.StatusNotFound, "not found", nil} }
+
+// A guest is a handshake that may be accepted, unless there is no room, or PHP
+// says no.
+type guest struct {
+	route   *route
+	joined  *terms
+	request *request
+	params  fastcgi.Params // of request
+	offer   websocket.Handshake
+	speaks  string       // the subprotocol agreed on, unless PHP says otherwise
+	visitor netip.Prefix // whose connections are counted together; zero: nobody's
+}
+
+// judge decides by the request alone, which came from remote to local.
+func (g *Gateway) judge(r *http.Request, remote, local netip.AddrPort) (*guest, *rebuff) {
+	o := g.opts()
+	if result, status := checkSize(r); status != 0 {
+		return nil, &rebuff{result, status, http.StatusText(status), nil}
+	}
+	if o.Hosts != nil && !o.Hosts(r.Host) {
+		return nil, &rebuff{refusedHost, http.StatusForbidden, "not a name of this server", nil}
 	}
 	// As it was sent: net/url puts some paths into a form of its own.
 	if path, _, _ := strings.Cut(r.RequestURI, "?"); checkPath(path) != nil {
-		http.Error(w, "bad path", http.StatusBadRequest)
-		return refusedPath
+		return nil, &rebuff{refusedPath, http.StatusBadRequest, "bad path", nil}
 	}
-	o := g.opts()
-	route := o.find(r.URL.Path)
-	switch {
-	case route == nil && o.Fallback != nil:
-		o.Fallback.ServeHTTP(w, r)
-		return ""
-	case route == nil:
-		http.Error(w, "not found", http.StatusNotFound)
-		return refusedPath
+	v := &guest{route: o.find(r.URL.Path)}
+	if v.route == nil {
+		return nil, noRoute()
 	}
-	offer, refusal := websocket.CheckHandshake(r)
-	if refusal != nil {
-		for name, values := range refusal.Header {
-			w.Header()[name] = values
-		}
-		http.Error(w, refusal.Reason, refusal.Status)
-		return refusedRequest
+	var refusal *websocket.Refusal
+	if v.offer, refusal = websocket.CheckHandshake(r); refusal != nil {
+		return nil, &rebuff{refusedRequest, refusal.Status, refusal.Reason, refusal.Header}
 	}
-	joined := route.now.Load()
-	req := readRequest(r, o.Trust)
-	if !websocket.OriginAllowed(r.Header.Get("Origin"), r.Host, req.knownScheme(r), joined.Origins) {
-		http.Error(w, "this page's origin may not connect: it is not the request's Host (behind nginx: "+
-			"proxy_set_header Host $http_host), nor in the route's origins", http.StatusForbidden)
-		return refusedOrigin
+	v.joined = v.route.now.Load()
+	v.request = readRequest(r, o.Trust, remote, local)
+	if !websocket.OriginAllowed(r.Header.Get("Origin"), r.Host, v.request.knownScheme(r), v.joined.Origins) {
+		return nil, &rebuff{refusedOrigin, http.StatusForbidden, "this page's origin may not connect: it is not the request's Host " +
+			"(behind nginx: proxy_set_header Host $http_host), nor in the route's origins", nil}
 	}
-	params, err := requestParams(req)
-	if err != nil {
-		http.Error(w, "request not fit for CGI", http.StatusBadRequest)
-		return refusedRequest
+	var err error
+	if v.params, err = requestParams(v.request); err != nil {
+		return nil, &rebuff{refusedRequest, http.StatusBadRequest, "request not fit for CGI", nil}
 	}
-	visitor, _ := o.Trust.visitorKey(req.peer.addr)
-	result, ok := g.enter(route, visitor)
-	switch {
-	case result == refusedPath:
-		http.Error(w, "not found", http.StatusNotFound)
-		return result
-	case !ok:
-		w.Header().Set("Retry-After", "5")
-		http.Error(w, "no more connections at the moment", http.StatusServiceUnavailable)
-		return result
-	}
-	s := &session{gateway: g, route: route, joined: joined, terms: joined, id: randomID(), since: time.Now(),
-		remote: req.peer.addr, visitor: visitor}
-	s.identify(params, "")
-	g.hub.Join(&s.seat, s.id, s)
-	return s.admit(w, r, req, offer)
+	v.speaks = choose(v.joined.Subprotocols, v.offer.Subprotocols)
+	v.visitor, _ = o.Trust.visitorKey(v.request.peer.addr)
+	return v, nil
 }
 
-// admit asks PHP, where the route wants that, and upgrades.
-func (s *session) admit(w http.ResponseWriter, r *http.Request, req *request, offer websocket.Handshake) outcome {
+// admit gives a guest a place, if there is one.
+func (g *Gateway) admit(v *guest) (*session, *rebuff) {
+	result, ok := g.enter(v.route, v.visitor)
+	switch {
+	case result == refusedPath:
+		return nil, noRoute()
+	case !ok:
+		return nil, &rebuff{result, http.StatusServiceUnavailable, "no more connections at the moment", http.Header{"Retry-After": {"5"}}}
+	}
+	s := &session{gateway: g, route: v.route, joined: v.joined, terms: v.joined, id: randomID(), since: time.Now(),
+		remote: v.request.peer.addr, visitor: v.visitor}
+	if s.joined.has(eventConnect) {
+		s.identify(v.params, "")
+	} else {
+		s.identify(v.params, v.speaks)
+	}
+	g.hub.Join(&s.seat, s.id, s)
+	return s, nil
+}
+
+// accept asks PHP, where the route wants that, and upgrades.
+func (s *session) accept(w http.ResponseWriter, r *http.Request, v *guest) outcome {
 	defer s.release()
-	subprotocol := choose(s.joined.Subprotocols, offer.Subprotocols)
+	subprotocol := v.speaks
 	var said *welcome
 	if s.joined.has(eventConnect) {
-		v := s.connect(offer.Subprotocols)
+		answer := s.connect(v.offer.Subprotocols)
 		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.gateway.opts().HandshakeTimeout))
-		if v.welcome == nil {
-			s.turnAway(v.owed)
-			v.write(w)
-			return v.result
+		if answer.welcome == nil {
+			s.turnAway(answer.owed)
+			answer.write(w)
+			return answer.result
 		}
-		said, subprotocol = v.welcome, v.welcome.subprotocol
+		said, subprotocol = answer.welcome, answer.welcome.subprotocol
+		params := v.params
 		if changes := said.cookieChanges(time.Now()); len(changes) > 0 {
-			req.setCookies(changes)
+			v.request.setCookies(changes)
+			var err error
+			if params, err = requestParams(v.request); err != nil {
+				s.turnAway(true)
+				http.Error(w, "cookies not fit for CGI", http.StatusBadGateway)
+				return refusedBackend
+			}
 		}
+		s.identify(params, subprotocol)
 	}
-	params, err := requestParams(req)
-	if err != nil {
-		s.turnAway(said != nil)
-		http.Error(w, "cookies not fit for CGI", http.StatusBadGateway)
-		return refusedBackend
-	}
-	s.identify(params, subprotocol)
 	if r.Context().Err() != nil {
 		s.turnAway(said != nil) // it left while PHP was thinking
 		return broken
 	}
-	return s.upgrade(w, offer, subprotocol, said)
+	return s.upgrade(w, v.offer, subprotocol, said)
 }
 
 // release gives up the place of a session whose handshake panics.
@@ -253,13 +316,12 @@ func checkSize(r *http.Request) (result outcome, status int) {
 	return "", 0
 }
 
-// readRequest takes from r what PHP is told.
-func readRequest(r *http.Request, trust Trust) *request {
+// readRequest takes from r, which came from remote to local, what PHP is told.
+func readRequest(r *http.Request, trust Trust, remote, local netip.AddrPort) *request {
 	scheme := "http"
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	remote, _ := netip.ParseAddrPort(r.RemoteAddr) // zero for a Unix socket
 	req := &request{
 		uri:        r.RequestURI,
 		query:      r.URL.RawQuery,
@@ -272,10 +334,8 @@ func readRequest(r *http.Request, trust Trust) *request {
 	if req.peer.scheme == "https" {
 		req.serverPort = "443"
 	}
-	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
-		if addr, err := netip.ParseAddrPort(local.String()); err == nil {
-			req.serverAddr, req.serverPort = addr.Addr().Unmap().WithZone("").String(), itoa(int(addr.Port()))
-		}
+	if local.IsValid() {
+		req.serverAddr, req.serverPort = local.Addr().Unmap().WithZone("").String(), itoa(int(local.Port()))
 	}
 	return req
 }
@@ -290,21 +350,21 @@ func (q *request) knownScheme(r *http.Request) string {
 	return ""
 }
 
-// upgrade completes the handshake and starts the session, which begins with
-// what PHP said at connect, if it was asked.
-func (s *session) upgrade(w http.ResponseWriter, offer websocket.Handshake, subprotocol string, said *welcome) outcome {
-	g := s.gateway
-	deflate := offer.Deflate
-	if !s.joined.Compression {
-		deflate = 0
-	}
-	extra := http.Header{}
+// acceptance is the response that accepts the handshake.
+func (s *session) acceptance(offer websocket.Handshake, subprotocol string, said *welcome) ([]byte, error) {
+	var extra http.Header
 	if said != nil {
 		if cookies := said.header.Values("Set-Cookie"); len(cookies) > 0 {
-			extra["Set-Cookie"] = cookies
+			extra = http.Header{"Set-Cookie": cookies}
 		}
 	}
-	answer, err := websocket.AppendResponse(nil, offer.Key, subprotocol, deflate, extra)
+	return websocket.AppendResponse(nil, offer.Key, subprotocol, s.deflate(offer), extra)
+}
+
+// upgrade completes the handshake and starts the session.
+func (s *session) upgrade(w http.ResponseWriter, offer websocket.Handshake, subprotocol string, said *welcome) outcome {
+	g := s.gateway
+	answer, err := s.acceptance(offer, subprotocol, said)
 	if err != nil {
 		g.log.Warn("reply of PHP", "connection", s.id, "script", s.terms.Script, "error", string(badReply), "reason", err.Error())
 		s.turnAway(said != nil)
@@ -324,19 +384,36 @@ func (s *session) upgrade(w http.ResponseWriter, offer websocket.Handshake, subp
 		return broken
 	}
 	nc.SetDeadline(time.Time{})
-	s.conn = g.conns.NewConn(nc, s, websocket.Limits{
-		MaxMessage: s.joined.MaxMessage, MessageRate: s.joined.MessageRate, Fragment: s.joined.Fragment, Outbox: s.joined.Outbox,
-		Deflate: deflate,
-	})
+	s.enter(g.conns.NewConn(nc, s, s.limits(offer)), said, early)
+	return accepted
+}
+
+// deflate is what of the client's offer to compress is agreed on.
+func (s *session) deflate(offer websocket.Handshake) websocket.Deflate {
+	if !s.joined.Compression {
+		return 0
+	}
+	return offer.Deflate
+}
+
+// limits are those of the session's connection.
+func (s *session) limits(offer websocket.Handshake) websocket.Limits {
+	return websocket.Limits{MaxMessage: s.joined.MaxMessage, MessageRate: s.joined.MessageRate, Fragment: s.joined.Fragment,
+		Outbox: s.joined.Outbox, Deflate: s.deflate(offer)}
+}
+
+// enter starts the session, with what PHP said at connect, if it was asked, and
+// with what the client has sent behind its handshake.
+func (s *session) enter(c *websocket.Conn, said *welcome, early []byte) {
+	s.conn = c
 	s.greet(said)
 	if last := s.begin(); last != nil {
 		s.closeNow(*last)
 	}
 	s.conn.Start(early)
-	if g.isRefusing() {
+	if s.gateway.isRefusing() {
 		s.goAway() // Shutdown may have looked before the session was there
 	}
-	return accepted
 }
 
 // hijack takes the connection away from net/http, with the bytes that came
@@ -346,7 +423,11 @@ func hijack(w http.ResponseWriter) (nc net.Conn, early []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return nc, buffered(rw.Reader), nil
+	early = buffered(rw.Reader)
+	if r, is := nc.(*replayed); is {
+		nc, early = r.Conn, append(early, r.rest...)
+	}
+	return nc, early, nil
 }
 
 // buffered copies what r has read ahead, so that r itself can go.

@@ -188,7 +188,7 @@ func (c *Conn) end() {
 // and no other.
 func (c *Conn) rescueReader() {
 	if v := recover(); v != nil {
-		c.panicked(v)
+		c.server.panicked(v)
 		c.abandon()
 	}
 }
@@ -196,12 +196,12 @@ func (c *Conn) rescueReader() {
 // rescue is rescueReader for whoever does something else with c.
 func (c *Conn) rescue() {
 	if v := recover(); v != nil {
-		c.panicked(v)
+		c.server.panicked(v)
 		c.Kill()
 	}
 }
 
-func (c *Conn) panicked(v any) {
-	c.server.stats.panics.Add(1)
-	c.server.opts.OnPanic(v, debug.Stack())
+func (s *Server) panicked(v any) {
+	s.stats.panics.Add(1)
+	s.opts.OnPanic(v, debug.Stack())
 }

@@ -3,6 +3,7 @@ package websocket
 import (
 	"io"
 	"net"
+	"os"
 	"sync/atomic"
 	"syscall"
 )
@@ -28,20 +29,25 @@ func (d *descriptor) take(nc net.Conn) (ok bool) {
 		return false
 	}
 	raw, err := sc.SyscallConn()
-	if err != nil {
-		return false
-	}
-	var errno syscall.Errno
-	err = raw.Control(func(fd uintptr) {
-		var n uintptr
-		n, _, errno = syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_DUPFD_CLOEXEC, 0)
-		d.fd = int32(n)
-	})
-	if err != nil || errno != 0 {
+	if err != nil || d.share(raw) != nil {
 		return false
 	}
 	nc.Close() // the socket lives on
 	return true
+}
+
+// share gives d a descriptor of its own for the socket of raw.
+func (d *descriptor) share(raw syscall.RawConn) error {
+	var errno syscall.Errno
+	err := raw.Control(func(fd uintptr) {
+		var n uintptr
+		n, _, errno = syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_DUPFD_CLOEXEC, 0)
+		d.fd = int32(n)
+	})
+	if err == nil && errno != 0 {
+		err = os.NewSyscallError("fcntl", errno)
+	}
+	return err
 }
 
 // use begins a system call, unless d is closed; then done ends it.

@@ -5,7 +5,8 @@
 // send (encode.go), the closing handshake (close.go), whose pages may
 // connect (origin.go) and what comes of an offer to deflate (extensions.go). It does no I/O, takes no lock, knows no time and starts
 // no goroutine. The opening handshake (handshake.go) is decided in the same
-// way from a request that net/http has parsed.
+// way from a request that net/http has parsed, or, if it is of the plainest
+// form, request.go.
 //
 // Sockets, locks, time and the poller are in the other files; they carry bytes
 // to that code and its decisions to the peer.

@@ -8,96 +8,107 @@ import "sync"
 type loop struct {
 	server *Server
 	poll   *poller // nil: a goroutine waits for each connection
-	table  table[Conn]
-	guests table[watch] // sockets of others
+	table  table
 }
 
 // run serves sockets until the poller is closed.
 func (l *loop) run() {
 	buf := make([]byte, readSize)
 	ready := func(t ticket, can uint32) {
-		if t.slot&guestSlot != 0 {
-			t.slot &^= guestSlot
-			if w := l.guests.find(t); w != nil {
-				w.ready(buf)
-			}
-			return
-		}
-		c := l.table.find(t)
-		if c == nil {
-			return
-		}
-		if can&writable != 0 {
-			c.flush()
-		}
-		if can&readable != 0 {
-			c.read(buf)
+		if tenant := l.table.find(t); tenant != nil {
+			tenant.ready(buf, can)
 		}
 	}
 	for l.poll.wait(ready) == nil {
 	}
 }
 
-// A ticket names a connection in a table. It outlives the connection without
-// harm: a slot's next tenant has another generation.
-type ticket struct{ slot, generation uint32 }
-
-// A table holds the connections of a loop, or what else it waits for.
-type table[T any] struct {
-	mu    sync.Mutex // guards what follows
-	slots []slot[T]
-	free  []uint32
+// A tenant is something with a socket that a loop waits for.
+type tenant interface {
+	// ready is told what can be done with the socket: readable, writable or
+	// both. It runs in the loop's goroutine, and may use its buffer.
+	ready(buf []byte, can uint32)
 }
 
-type slot[T any] struct {
-	c          *T // nil: free
+// A ticket names a tenant of a table. It outlives the tenant without harm: a
+// slot's next one has another generation.
+type ticket struct{ slot, generation uint32 }
+
+// A table holds the tenants of a loop.
+type table struct {
+	mu    sync.Mutex // guards what follows
+	slots []slot
+	free  []uint32
+	conns int // tenants that are a *Conn
+}
+
+type slot struct {
+	tenant     tenant // nil: free
 	generation uint32
 }
 
-func (t *table[T]) add(c *T) ticket {
+func (t *table) add(tenant tenant) ticket {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.free) == 0 {
 		t.free = append(t.free, uint32(len(t.slots)))
-		t.slots = append(t.slots, slot[T]{})
+		t.slots = append(t.slots, slot{})
 	}
 	n := t.free[len(t.free)-1]
 	t.free = t.free[:len(t.free)-1]
-	t.slots[n].c = c
+	t.slots[n].tenant = tenant
+	t.countLocked(tenant, 1)
 	return ticket{n, t.slots[n].generation}
 }
 
-func (t *table[T]) remove(k ticket) {
+func (t *table) remove(k ticket) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.slots[k.slot] = slot[T]{generation: t.slots[k.slot].generation + 1}
+	t.countLocked(t.slots[k.slot].tenant, -1)
+	t.slots[k.slot] = slot{generation: t.slots[k.slot].generation + 1}
 	t.free = append(t.free, k.slot)
 }
 
-// find returns the connection that k was given to, or nil if it has gone.
-func (t *table[T]) find(k ticket) *T {
+// replace gives the slot of k, which is not free, and k itself to tenant.
+func (t *table) replace(k ticket, tenant tenant) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.countLocked(t.slots[k.slot].tenant, -1)
+	t.slots[k.slot].tenant = tenant
+	t.countLocked(tenant, 1)
+}
+
+func (t *table) countLocked(tenant tenant, n int) {
+	if _, is := tenant.(*Conn); is {
+		t.conns += n
+	}
+}
+
+// find returns the tenant that k was given to, or nil if it has gone.
+func (t *table) find(k ticket) tenant {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if int(k.slot) >= len(t.slots) || t.slots[k.slot].generation != k.generation {
 		return nil
 	}
-	return t.slots[k.slot].c
+	return t.slots[k.slot].tenant
 }
 
-func (t *table[T]) len() int {
+// len is the number of connections.
+func (t *table) len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.slots) - len(t.free)
+	return t.conns
 }
 
-// part appends to list the connections of one of several equal parts of the
-// table, so that a walk over all of them never holds the lock for long.
-func (t *table[T]) part(list []*T, i, parts int) []*T {
+// tenantsOf appends to list the tenants of one kind in one of several equal
+// parts of t, so that a walk over all of them never holds the lock for long.
+func tenantsOf[T tenant](list []T, t *table, i, parts int) []T {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, s := range t.slots[len(t.slots)*i/parts : len(t.slots)*(i+1)/parts] {
-		if s.c != nil {
-			list = append(list, s.c)
+		if one, is := s.tenant.(T); is {
+			list = append(list, one)
 		}
 	}
 	return list

@@ -8,7 +8,7 @@ import (
 )
 
 func TestTicketIsGoodForOneTenantOnly(t *testing.T) {
-	var table table[Conn]
+	var table table
 	a, b, c := new(Conn), new(Conn), new(Conn)
 	ka, kb := table.add(a), table.add(b)
 	table.remove(ka)
@@ -19,7 +19,7 @@ func TestTicketIsGoodForOneTenantOnly(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		k    ticket
-		want *Conn
+		want tenant
 	}{
 		{"the ticket of one that has gone", ka, nil},
 		{"that of its slot's next tenant", kc, c},
@@ -28,7 +28,7 @@ func TestTicketIsGoodForOneTenantOnly(t *testing.T) {
 		{"one for a slot that never was", ticket{99, 0}, nil},
 	} {
 		if got := table.find(test.k); got != test.want {
-			t.Errorf("%s finds %p, want %p", test.name, got, test.want)
+			t.Errorf("%s finds %v, want %v", test.name, got, test.want)
 		}
 	}
 	if n := table.len(); n != 2 {

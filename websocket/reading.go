@@ -35,6 +35,16 @@ func (c *Conn) move(from, to readerState) bool {
 	return c.reader.CompareAndSwap(uint32(from), uint32(to))
 }
 
+// ready serves the socket in the loop's goroutine (see tenant).
+func (c *Conn) ready(buf []byte, can uint32) {
+	if can&writable != 0 {
+		c.flush()
+	}
+	if can&readable != 0 {
+		c.read(buf)
+	}
+}
+
 // read reads what has come, in the loop's goroutine and buffer.
 func (c *Conn) read(buf []byte) {
 	defer c.rescueReader()

@@ -30,8 +30,9 @@ type Server struct {
 	sweeper sync.WaitGroup
 	work    sync.WaitGroup // loops, readers and drainers
 
-	mu     sync.Mutex // guards what follows, and that nothing joins work then
-	closed bool
+	mu        sync.Mutex // guards what follows, and that nothing joins work then
+	closed    bool
+	acceptors []*acceptor
 }
 
 // NewServer starts a server.
@@ -87,17 +88,8 @@ func (s *Server) Reconfigure(o Options) error {
 // tells h what the client says. Nothing is read until Start; a connection that
 // is not to be started has to be killed.
 func (s *Server) NewConn(nc net.Conn, h Handler, l Limits) *Conn {
-	l = l.withDefaults()
-	c := &Conn{
-		server:      s,
-		loop:        s.loops[s.next.Add(1)%uint32(len(s.loops))],
-		handler:     h,
-		fragment:    l.Fragment,
-		outbox:      l.Outbox,
-		deflate:     l.Deflate != noDeflate,
-		messageRate: newRate(int64(l.MessageRate), 2*int64(l.MessageRate)),
-		dec:         decoder{maxMessage: l.MaxMessage, mayDeflate: l.Deflate != noDeflate},
-	}
+	c := s.makeConn(h, l)
+	c.loop = s.pick()
 	boundUnsent(nc)
 	if c.loop.poll != nil && c.fd.take(nc) {
 		c.sock = &c.fd
@@ -105,15 +97,38 @@ func (s *Server) NewConn(nc net.Conn, h Handler, l Limits) *Conn {
 		c.waited = newWaited(nc)
 		c.sock = c.waited
 	}
-	c.heard.Store(s.now())
 	c.ticket = c.loop.table.add(c)
+	s.closeIfClosed(c)
+	return c
+}
+
+// pick gives the loop whose turn it is to get a connection.
+func (s *Server) pick() *loop { return s.loops[s.next.Add(1)%uint32(len(s.loops))] }
+
+// makeConn makes a connection without a socket.
+func (s *Server) makeConn(h Handler, l Limits) *Conn {
+	l = l.withDefaults()
+	c := &Conn{
+		server:      s,
+		handler:     h,
+		fragment:    l.Fragment,
+		outbox:      l.Outbox,
+		deflate:     l.Deflate != noDeflate,
+		messageRate: newRate(int64(l.MessageRate), 2*int64(l.MessageRate)),
+		dec:         decoder{maxMessage: l.MaxMessage, mayDeflate: l.Deflate != noDeflate},
+	}
+	c.heard.Store(s.now())
+	return c
+}
+
+// closeIfClosed closes a connection that has come too late for Close to see.
+func (s *Server) closeIfClosed(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		c.dead.Store(true) // Start will end it
 		c.sock.Close()
 	}
-	return c
 }
 
 // All gives every connection that is started and open at the time it is
@@ -132,7 +147,7 @@ func (s *Server) All() iter.Seq[*Conn] {
 func (s *Server) all() iter.Seq[*Conn] {
 	return func(yield func(*Conn) bool) {
 		for _, l := range s.loops {
-			for _, c := range l.table.part(nil, 0, 1) {
+			for _, c := range tenantsOf[*Conn](nil, &l.table, 0, 1) {
 				if !yield(c) {
 					return
 				}
@@ -154,6 +169,12 @@ func (s *Server) Close() {
 	}
 	close(s.stop)
 	s.sweeper.Wait()
+	s.mu.Lock()
+	acceptors := s.acceptors
+	s.mu.Unlock()
+	for _, a := range acceptors {
+		a.end()
+	}
 	for c := range s.all() {
 		c.Kill()
 	}
@@ -163,6 +184,9 @@ func (s *Server) Close() {
 		}
 	}
 	s.work.Wait()
+	for _, a := range acceptors {
+		a.clear() // no loop greets any more
+	}
 	for _, l := range s.loops {
 		l.dismiss()
 	}

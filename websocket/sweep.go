@@ -3,7 +3,8 @@ package websocket
 import "time"
 
 // sweep looks at the clocks of every connection once in a sweepCycle, in
-// small steps, so that no connection needs a timer.
+// small steps, so that no connection needs a timer. Arrivals, which stand in
+// the order of their time, are looked at in each step.
 func (s *Server) sweep() {
 	tick := time.NewTicker(sweepCycle / sweepSteps)
 	defer tick.Stop()
@@ -15,11 +16,17 @@ func (s *Server) sweep() {
 		case <-tick.C:
 		}
 		for _, l := range s.loops {
-			conns = l.table.part(conns[:0], step, sweepSteps)
+			conns = tenantsOf(conns[:0], &l.table, step, sweepSteps)
 			for _, c := range conns {
 				c.check(s.now())
 			}
 			clear(conns) // or the list would keep them alive
+		}
+		s.mu.Lock()
+		acceptors := s.acceptors
+		s.mu.Unlock()
+		for _, a := range acceptors {
+			a.sweep(s.now())
 		}
 	}
 }

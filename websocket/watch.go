@@ -5,14 +5,14 @@ import (
 	"syscall"
 )
 
-// guestSlot marks the ticket of a socket that is no connection's.
-const guestSlot = 1 << 31
-
 // A watch is a socket of somebody else that a loop waits for, so that what
 // answers a client is read where the client is.
 type watch struct {
-	ready func(buf []byte)
+	read func(buf []byte)
 }
+
+// ready has the socket read (see tenant).
+func (w *watch) ready(buf []byte, _ uint32) { w.read(buf) }
 
 var errNoLoop = errors.New("websocket: no loop can wait for a socket")
 
@@ -27,21 +27,20 @@ func (s *Server) Watch(sock syscall.RawConn, ready func(buf []byte)) (stop func(
 	if s.closed || l.poll == nil {
 		return nil, errNoLoop
 	}
-	t := l.guests.add(&watch{ready})
-	marked := ticket{t.slot | guestSlot, t.generation}
-	if err := l.poll.watchGuest(sock, marked, 0, readable); err != nil {
-		l.guests.remove(t)
+	t := l.table.add(&watch{ready})
+	if err := l.poll.watchGuest(sock, t, 0, readable); err != nil {
+		l.table.remove(t)
 		return nil, err
 	}
 	return func() {
-		l.poll.watchGuest(sock, marked, readable, 0) // fails if the socket is closed, which does as well
-		l.guests.remove(t)
+		l.poll.watchGuest(sock, t, readable, 0) // fails if the socket is closed, which does as well
+		l.table.remove(t)
 	}, nil
 }
 
 // dismiss tells those whose sockets l waited for that it has ended.
 func (l *loop) dismiss() {
-	for _, w := range l.guests.part(nil, 0, 1) {
-		w.ready(nil)
+	for _, w := range tenantsOf[*watch](nil, &l.table, 0, 1) {
+		w.read(nil)
 	}
 }

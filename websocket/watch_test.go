@@ -68,15 +68,22 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// A guest's ticket and a connection's may be of one number.
+// Others wait among the connections, and are none.
 func TestGuestsAreNotConnections(t *testing.T) {
 	l := &loop{}
 	c, w := new(Conn), new(watch)
-	if kc, kw := l.table.add(c), l.guests.add(w); kc != kw || l.table.find(kc) != c || l.guests.find(kw) != w {
-		t.Errorf("tickets %v and %v", kc, kw)
+	kc, kw := l.table.add(c), l.table.add(w)
+	if l.table.find(kc) != c || l.table.find(kw) != w {
+		t.Errorf("tickets %v and %v do not find whom they were given to", kc, kw)
 	}
-	if l.table.len() != 1 {
-		t.Error("a guest counts as a connection")
+	if n := l.table.len(); n != 1 {
+		t.Errorf("%d connections, want 1", n)
+	}
+	if conns := tenantsOf[*Conn](nil, &l.table, 0, 1); len(conns) != 1 || conns[0] != c {
+		t.Errorf("the connections are %v", conns)
+	}
+	if others := tenantsOf[*watch](nil, &l.table, 0, 1); len(others) != 1 || others[0] != w {
+		t.Errorf("the others are %v", others)
 	}
 }
 

@@ -1,0 +1,261 @@
+package gateway
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"ws-fpm/websocket"
+)
+
+// A front is a listener whose clients are received in the loops of the
+// connections. A handshake in its plainest form, that comes in one piece and
+// asks for a route where PHP need not be asked, is accepted there and then.
+// Whatever else comes goes to net/http, as if it had been accepted there: what
+// is refused is refused in one place.
+type front struct {
+	net.Listener
+	gateway *Gateway
+	handed  chan net.Conn // to net/http
+	closed  chan struct{}
+	failed  <-chan error
+	hush    func() error // ends accepting, not handing on
+	close   func()
+}
+
+// maxHanded is how many connections may wait for net/http to take them. It does
+// nothing else between two.
+const maxHanded = 1024
+
+// newFront makes l a front. Where that cannot be, on TLS for example, l itself
+// is for net/http.
+func (g *Gateway) newFront(l net.Listener) net.Listener {
+	socket, is := l.(websocket.Listener)
+	if !is {
+		return l
+	}
+	f := &front{Listener: l, gateway: g, handed: make(chan net.Conn, maxHanded), closed: make(chan struct{})}
+	end, failed, err := g.conns.Listen(socket, f, g.opts().HandshakeTimeout)
+	if err != nil {
+		return l
+	}
+	f.failed = failed
+	f.hush = sync.OnceValue(func() error {
+		end()
+		return l.Close()
+	})
+	f.close = sync.OnceFunc(func() { close(f.closed) })
+	return f
+}
+
+// Accept gives what is for net/http.
+func (f *front) Accept() (net.Conn, error) {
+	select {
+	case c := <-f.handed:
+		return c, nil
+	case err := <-f.failed:
+		return nil, err
+	case <-f.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close ends accepting and handing on. Who has arrived may still speak, and is
+// refused if that is no plain handshake.
+func (f *front) Close() error {
+	f.close()
+	return f.hush()
+}
+
+// AcceptFailed asks the listener (see websocket.Greeter).
+func (f *front) AcceptFailed(err error) (wait time.Duration, fatal bool) {
+	if l, is := f.Listener.(interface {
+		AcceptFailed(error) (time.Duration, bool)
+	}); is {
+		return l.AcceptFailed(err)
+	}
+	return 0, true
+}
+
+// Arrived counts a connection that is not upgraded yet (see websocket.Greeter).
+func (f *front) Arrived(a *websocket.Arrival) (stay bool) {
+	key, counted := f.gateway.opts().Trust.visitorKey(a.RemoteAddr().Addr().String())
+	if counted {
+		a.Visitor = key
+	}
+	if stay = f.gateway.arrive(key, counted); !stay {
+		f.gateway.count.handshakes[refusedFlood].Inc()
+		f.gateway.depart(key, counted)
+	}
+	return stay
+}
+
+// Left takes note of one that has said nothing (see websocket.Greeter).
+func (f *front) Left(a *websocket.Arrival) {
+	f.gateway.depart(a.Visitor, a.Visitor.IsValid())
+	f.gateway.count.handshakes[unread].Inc()
+}
+
+// Greet accepts a handshake or hands the connection on (see websocket.Greeter).
+func (f *front) Greet(a *websocket.Arrival, first []byte) {
+	defer f.gateway.depart(a.Visitor, a.Visitor.IsValid()) // net/http counts anew
+	fields := plainFields.Get().(*[]websocket.RequestField)
+	head, n := websocket.ParseRequest(first, *fields)
+	done := n > 0 && f.gateway.receive(a, head, first[n:])
+	if n > 0 {
+		*fields = head.Fields[:0]
+		clear(head.Fields)
+	}
+	plainFields.Put(fields)
+	if !done {
+		f.handOn(a, first)
+	}
+}
+
+var plainFields = sync.Pool{New: func() any { return new([]websocket.RequestField) }}
+
+// handOn gives the connection to net/http, with what was read of it.
+func (f *front) handOn(a *websocket.Arrival, first []byte) {
+	select {
+	case <-f.closed:
+		f.gateway.count.handshakes[refusedDrain].Inc()
+		a.Write([]byte(drainAnswer))
+		a.Close()
+		return
+	default:
+	}
+	until := time.Now().Add(f.gateway.opts().HandshakeTimeout - a.Age())
+	nc, err := a.Conn()
+	if err != nil {
+		f.gateway.log.Warn("a connection cannot be handed on", "error", err)
+		f.gateway.count.handshakes[broken].Inc()
+		return
+	}
+	select {
+	case f.handed <- &replayed{Conn: nc, rest: slices.Clone(first), until: until}:
+	default:
+		nc.Close()
+		f.gateway.count.handshakes[refusedFlood].Inc()
+	}
+}
+
+// drainAnswer is for who has connected before we stopped accepting, and speaks
+// after that.
+const drainAnswer = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n"
+
+// receive accepts a handshake in the loop, if all is well and PHP need not be
+// asked. If not, nothing has happened.
+func (g *Gateway) receive(a *websocket.Arrival, head websocket.RequestHead, early []byte) bool {
+	r, ok := plainRequest(head)
+	if !ok {
+		return false
+	}
+	guest, refused := g.judge(r, a.RemoteAddr(), a.LocalAddr())
+	if refused != nil || guest.joined.has(eventConnect) {
+		return false
+	}
+	s, _ := g.admit(guest)
+	if s == nil {
+		return false
+	}
+	defer s.release()
+	answer, err := s.acceptance(guest.offer, guest.speaks, nil)
+	if err != nil {
+		panic("BUG: " + err.Error())
+	}
+	if !a.Write(answer) {
+		a.Close()
+		s.turnAway(false)
+		g.count.handshakes[broken].Inc()
+		return true
+	}
+	s.enter(a.Upgrade(s, s.limits(guest.offer)), nil, early)
+	g.count.handshakes[accepted].Inc()
+	return true
+}
+
+// plainRequest makes of a request in its plainest form what net/http would. It
+// reports false where it takes more than putting it down: fields that come
+// twice, that say something about a body, or that net/http reads more into.
+func plainRequest(head websocket.RequestHead) (r *http.Request, ok bool) {
+	u, err := url.ParseRequestURI(head.Target)
+	if err != nil {
+		return nil, false
+	}
+	r = &http.Request{Method: http.MethodGet, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: make(http.Header, len(head.Fields)), RequestURI: head.Target}
+	values := make([]string, len(head.Fields))
+	for i, f := range head.Fields {
+		switch name := http.CanonicalHeaderKey(f.Name); {
+		case name == "Host" && r.Host == "" && plainHost(f.Value):
+			r.Host = f.Value
+		case name == "Host", name == "Content-Length", name == "Transfer-Encoding", name == "Trailer", name == "Expect", r.Header[name] != nil:
+			return nil, false
+		default:
+			values[i] = f.Value
+			r.Header[name] = values[i : i+1 : i+1]
+		}
+	}
+	pragma := r.Header["Pragma"] != nil && r.Header["Cache-Control"] == nil // net/http adds that
+	return r, r.Host != "" && !pragma
+}
+
+// plainHost reports whether s can be nothing but a host and a port.
+func plainHost(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._:[]", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
+
+// A replayed connection begins with what was read of it before.
+type replayed struct {
+	net.Conn
+	rest  []byte
+	until time.Time // the first read deadline is not behind it; zero: it was
+}
+
+func (c *replayed) Read(b []byte) (int, error) {
+	if len(c.rest) == 0 {
+		return c.Conn.Read(b)
+	}
+	n := copy(b, c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
+}
+
+// SetReadDeadline takes into account that a handshake's time began before.
+func (c *replayed) SetReadDeadline(t time.Time) error {
+	if !c.until.IsZero() && c.until.Before(t) {
+		t = c.until
+	}
+	c.until = time.Time{}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// CloseWrite is asked for by net/http, which lets a client read its answer.
+func (c *replayed) CloseWrite() error {
+	if h, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return h.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// localAddr is the address of a request's socket as net/http tells it.
+func localAddr(r *http.Request) netip.AddrPort {
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		addr, _ := netip.ParseAddrPort(local.String()) // zero for a Unix socket
+		return addr
+	}
+	return netip.AddrPort{}
+}

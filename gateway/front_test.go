@@ -1,0 +1,132 @@
+package gateway
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"ws-fpm/websocket"
+)
+
+// What is accepted without net/http is what net/http would have made of it.
+func TestPlainRequest(t *testing.T) {
+	for _, test := range []struct {
+		name, wire string
+		plain      bool
+	}{
+		{"a handshake", lines("/ws"), true},
+		{"a query, escapes", lines("/ws/a%20b?c=%2f&d"), true},
+		{"a browser's fields", lines("/ws", "+Origin: http://ws.example", "+cookie: a=b; c=d", "+Pragma: no-cache", "+Cache-Control: no-cache"), true},
+		{"an empty value", lines("/ws", "+X: "), true},
+		{"names in small letters", strings.Replace(lines("/ws"), "Upgrade:", "upgrade:", 1), true},
+		{"a host of IPv6 with a port", lines("/ws", "Host: [::1]:8080"), true},
+
+		{"no host", lines("/ws", "-Host"), false},
+		{"an empty host", lines("/ws", "Host: "), false},
+		{"two hosts", lines("/ws", "+Host: ws.example"), false},
+		{"a host with a user", lines("/ws", "Host: a@b"), false},
+		{"a host with a slash", lines("/ws", "Host: a/b"), false},
+		{"a field twice", lines("/ws", "+X: 1", "+x: 2"), false},
+		{"a body", lines("/ws", "+Content-Length: 0"), false},
+		{"a body in chunks", lines("/ws", "+Transfer-Encoding: chunked"), false},
+		{"a trailer", lines("/ws", "+Trailer: X"), false},
+		{"an expectation", lines("/ws", "+Expect: 100-continue"), false},
+		{"Pragma alone, of which net/http makes more", lines("/ws", "+Pragma: no-cache"), false},
+		{"a target that is no URL", lines("/ws%zz"), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			head, n := websocket.ParseRequest([]byte(test.wire), nil)
+			if n == 0 {
+				t.Fatal("not even a head in its plainest form")
+			}
+			got, ok := plainRequest(head)
+			if ok != test.plain {
+				t.Fatalf("plain: %v, want %v", ok, test.plain)
+			}
+			if !ok {
+				return
+			}
+			want, err := http.ReadRequest(bufio.NewReader(strings.NewReader(test.wire)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			type seen struct {
+				Method, Host, URI, Path, Query, Proto string
+				Major, Minor                          int
+				Length                                int64
+				Header                                http.Header
+			}
+			see := func(r *http.Request) seen {
+				return seen{r.Method, r.Host, r.RequestURI, r.URL.Path, r.URL.RawQuery, r.Proto, r.ProtoMajor, r.ProtoMinor, r.ContentLength, r.Header}
+			}
+			if a, b := fmt.Sprintf("%+v", see(got)), fmt.Sprintf("%+v", see(want)); a != b {
+				t.Errorf("read as %s,\nby net/http as %s", a, b)
+			}
+		})
+	}
+}
+
+// However a handshake comes, it is accepted, and what came behind it is a message.
+func TestHandshakeInPieces(t *testing.T) {
+	b := newBackend(t, nil)
+	g := newGateway(t, Options{Routes: []Route{{Prefix: "/ws", Script: "/p/ws.php", Backend: b.client}}})
+	address := serve(t, g)
+	wire := lines("/ws") + "\x81\x87\x00\x00\x00\x00echo hi"
+	folded := strings.Replace(wire, "Upgrade: websocket", "Upgrade:\r\n websocket", 1)
+	long := lines("/ws", "+X: "+strings.Repeat("x", 9000)) + "\x81\x87\x00\x00\x00\x00echo hi"
+	accepted := 0
+	for _, test := range []struct {
+		name  string
+		parts []string
+	}{
+		{"whole", []string{wire}},
+		{"in two parts", []string{wire[:30], wire[30:]}},
+		{"cut before its end", []string{wire[:len(lines("/ws"))-1], wire[len(lines("/ws"))-1:]}},
+		{"the message apart", []string{lines("/ws"), wire[len(lines("/ws")):]}},
+		{"in another form", []string{folded}},
+		{"longer than the buffer of net/http", []string{long}},
+		{"longer than the buffer of net/http, in parts", []string{long[:3], long[3:8000], long[8000:]}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := connect(t, address, "")
+			for _, part := range test.parts {
+				c.write([]byte(part))
+			}
+			if r := c.response(); r.StatusCode != http.StatusSwitchingProtocols {
+				t.Fatalf("answered %s", r.Status)
+			}
+			c.hear("hi")
+			accepted++
+		})
+	}
+	eventually(t, "nobody is in a handshake", func() bool { return g.handshakes.Load() == 0 })
+	if n := handshakes(g, "accepted"); n != accepted {
+		t.Errorf("%v accepted are counted, want %d", n, accepted)
+	}
+}
+
+// The time of a handshake begins with its connection, not with its first byte.
+func TestHandshakeTimeBeginsWithTheConnection(t *testing.T) {
+	deadlines := new(deadlineConn)
+	c := &replayed{Conn: deadlines, until: time.Now().Add(time.Second)}
+	far := time.Now().Add(time.Hour)
+	c.SetReadDeadline(far)
+	if got := deadlines.last; !got.Before(far.Add(-time.Minute)) {
+		t.Errorf("the first deadline is %v from now, want a second", time.Until(got))
+	}
+	c.SetReadDeadline(far)
+	if deadlines.last != far {
+		t.Errorf("the second deadline is %v from now, want an hour", time.Until(deadlines.last))
+	}
+}
+
+type deadlineConn struct {
+	net.Conn
+	last time.Time
+}
+
+func (c *deadlineConn) SetReadDeadline(t time.Time) error { c.last = t; return nil }
