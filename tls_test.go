@@ -88,6 +88,9 @@ func TestTLSListener(t *testing.T) {
 		{"HTTP/2 if there is nothing else", &tls.Config{NextProtos: []string{"h2"}}, "no application protocol", ""},
 		{"HTTP/2 preferred", &tls.Config{NextProtos: []string{"h2", "http/1.1"}}, "", "http/1.1"},
 		{"TLS 1.1", &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, "protocol version", ""},
+		{"TLS 1.0", &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}, "protocol version", ""},
+		{"3DES", &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA}}, "handshake failure", ""},
+		{"no host's name", &tls.Config{}, "", ""},
 		{"another host's name", &tls.Config{ServerName: "other.example"}, "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
