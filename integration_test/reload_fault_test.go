@@ -122,7 +122,7 @@ func TestReloadRefusesWhatAFileNames(t *testing.T) {
 func TestReloadUnderLoad(t *testing.T) {
 	f, g := serving(t, "", "record.php")
 	conf := func(n int) string {
-		return strings.Replace(f.config(fmt.Sprintf("ping = %ds", 20+n%7), "/ws record.php\nwaiting = "+itoa(10+n%5)),
+		return strings.Replace(f.config(fmt.Sprintf("ping = %dm", 20+n%7), "/ws record.php\nwaiting = "+itoa(10+n%5)),
 			"[route", fmt.Sprintf("keep_alive = %dms\n[route", 500+n%3), 1)
 	}
 	clients, hups := scaled(20, 200), scaled(30, 1000)
