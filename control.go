@@ -23,7 +23,6 @@ import (
 type private struct {
 	server  *control.Server
 	access  control.Access // that is in force
-	network string         // of api: unix or tcp
 	api     net.Listener
 	metrics net.Listener // nil: none
 }
@@ -38,7 +37,7 @@ func openControl(ctx context.Context, c *config.Control, g *gateway.Gateway, poo
 	if err != nil {
 		return nil, err
 	}
-	p := &private{access: access, network: c.Network}
+	p := &private{access: access}
 	p.server, err = control.New(control.Options{
 		Connections: connections{g},
 		Ready:       func() error { return ready(ctx, g, pools()) },

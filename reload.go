@@ -56,7 +56,7 @@ type plan struct {
 	config   *config.Config
 	settings config.Settings
 	pairs    map[string]*tls.Certificate // by listener
-	access   control.Access
+	access   *control.Access             // nil: as it is
 	pools    poolSet
 }
 
@@ -105,10 +105,14 @@ func (r *reloader) prepare() (next plan, result string, err error) {
 			return next, reloadCertificate, err
 		}
 	}
-	if r.keepsControl(next.config.Control) {
-		if next.access, err = controlAccess(next.config.Control); err != nil {
+	if r.hasControlAt(next.config.Control) {
+		access, err := controlAccess(next.config.Control)
+		if err != nil {
 			return next, reloadControl, err
 		}
+		next.access = &access
+	} else {
+		next.config.Control = r.config.Load().Control
 	}
 	if next.pools, err = r.pools.prepare(next.config.Pools); err != nil {
 		return next, reloadConfiguration, err
@@ -116,21 +120,23 @@ func (r *reloader) prepare() (next plan, result string, err error) {
 	return next, "", nil
 }
 
-// keepsControl reports whether c is about the control API that is served. Who
-// may use it at another kind of address is no question before a restart.
-func (r *reloader) keepsControl(c *config.Control) bool {
-	return r.private != nil && c != nil && c.Network == r.private.network
+// hasControlAt reports whether the control API is served where c has it. If it is
+// not, all of the section waits for a restart: neither who may use another
+// address, nor where PHP is to look for it, is true of this one.
+func (r *reloader) hasControlAt(c *config.Control) bool {
+	now := r.config.Load().Control
+	return r.private != nil && c != nil && c.Network == now.Network && c.Address == now.Address
 }
 
 // apply puts next in force.
 func (r *reloader) apply(next plan) (result string, err error) {
-	if r.keepsControl(next.config.Control) {
-		if err := r.private.server.SetAccess(next.access); err != nil {
+	if next.access != nil {
+		if err := r.private.server.SetAccess(*next.access); err != nil {
 			return reloadControl, err
 		}
 	}
 	if err := r.gateway.Reconfigure(gatewayOptions(next.config, next.pools, r.log)); err != nil {
-		if r.private != nil {
+		if next.access != nil {
 			err = errors.Join(err, r.private.server.SetAccess(r.private.access))
 		}
 		if errors.Is(err, gateway.ErrDraining) {
@@ -138,8 +144,8 @@ func (r *reloader) apply(next plan) (result string, err error) {
 		}
 		return reloadConfiguration, err
 	}
-	if r.keepsControl(next.config.Control) {
-		r.private.access = next.access
+	if next.access != nil {
+		r.private.access = *next.access
 	}
 	for name, pair := range next.pairs {
 		r.certificates[name].pair.Store(pair)

@@ -149,6 +149,39 @@ func TestReloadRefusedChangesNothing(t *testing.T) {
 	}
 }
 
+// A control API whose address is another one is, before a restart, served and
+// told of where it was, to whom it was.
+func TestReloadControlElsewhere(t *testing.T) {
+	base := twoPools + "[control]\nlisten = /c1\nallow_users = 1\n"
+	r, _ := newReloader(t, base)
+	r.private = new(private)
+	for _, test := range []struct {
+		name, from, to string
+		address, api   string
+		access         bool
+	}{
+		{"as it was", "", "", "/c1", "unix:/c1", true},
+		{"others may use it", "allow_users = 1", "allow_users = 2", "/c1", "unix:/c1", true},
+		{"PHP is to look elsewhere", "allow_users = 1", "api = http://a.example", "/c1", "http://a.example", true},
+		{"another address", "/c1\nallow_users = 1", "/c2", "/c1", "unix:/c1", false},
+		{"no section", "[control]\nlisten = /c1\nallow_users = 1\n", "", "/c1", "unix:/c1", false},
+	} {
+		rewrite(t, r.file, strings.Replace(base, test.from, test.to, 1))
+		next, _, err := r.prepare()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := next.config.Control; c == nil || c.Address != test.address || c.API != test.api || (next.access != nil) != test.access {
+			t.Errorf("%s: %+v, access %v; want it at %s, told as %s", test.name, c, next.access, test.address, test.api)
+		}
+	}
+	r.private = nil
+	r.config.Load().Control = nil
+	if next, _, err := r.prepare(); err != nil || next.config.Control != nil {
+		t.Errorf("a control API that is not served: %v, %v; want none", next.config, err)
+	}
+}
+
 // A reload during a shutdown is refused, and counted as that.
 func TestReloadDuringAShutdown(t *testing.T) {
 	r, _ := newReloader(t, twoPools)
