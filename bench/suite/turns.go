@@ -133,8 +133,8 @@ func Fanout(ctx context.Context, o Options) (report.Data, error) {
 		// subscribers that do not read.
 		for _, slow := range []int{0, 2000} {
 			turns = append(turns, turn{targets: keys, lengths: lengths{time.Second, 4 * time.Second, 0}, Cell: report.Cell{
-				Name: fmt.Sprintf("256 B to 10000 subscribers 5 times a second, %d of them do not read", slow), Backend: "stub", Mode: "broadcast",
-				Size: 256, Conns: 10000, Rate: 5, Slow: slow}})
+				Name: fmt.Sprintf("256 B to 10000 subscribers twice a second, %d of them do not read", slow), Backend: "stub", Mode: "broadcast",
+				Size: 256, Conns: 10000, Rate: 2, Slow: slow}})
 		}
 		return r.rounds(ctx, turns, min(o.Rounds, 5))
 	})
