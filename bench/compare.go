@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -58,7 +59,7 @@ func runSuite(command string, args []string, out io.Writer) error {
 			return err
 		}
 	}
-	if command != "full" || len(o.Only) > 0 {
+	if command != "full" && command != "fanout" || len(o.Only) > 0 {
 		return nil
 	}
 	return publish(data, o.Root)
@@ -66,10 +67,13 @@ func runSuite(command string, args []string, out io.Writer) error {
 
 // publish writes what the repository shows of the figures.
 func publish(data report.Data, root string) error {
+	if slices.ContainsFunc(data.Cells(), func(c report.Cell) bool { return c.Mode == "broadcast" }) {
+		return data.WriteReadme(filepath.Join(root, "README.md"), "fanout")
+	}
 	if err := data.WritePictures(filepath.Join(root, "bench/cpu.svg"), filepath.Join(root, "bench/memory.svg")); err != nil {
 		return err
 	}
-	return data.WriteReadme(filepath.Join(root, "README.md"))
+	return data.WriteReadme(filepath.Join(root, "README.md"), "bench")
 }
 
 // showSaved is the command report: tables and pictures of a run that was saved.

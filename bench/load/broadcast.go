@@ -36,6 +36,13 @@ func broadcast(s Settings) (Result, error) {
 	if err := raiseLimit(s.Conns); err != nil {
 		return r, err
 	}
+	var before uint64
+	if s.Metrics != "" {
+		var err error
+		if before, _, err = counters(s.Metrics); err != nil {
+			return r, err
+		}
+	}
 	one := s
 	one.Rate = 0
 	l, err := newLoop(one, 0, s.Conns)
@@ -77,6 +84,15 @@ func broadcast(s Settings) (Result, error) {
 		return r, err
 	}
 	r.Publish = uint64(len(c.sentAt))
+	if s.Metrics != "" {
+		if err := account(s.Metrics, l, before, &r); err != nil {
+			return r, err
+		}
+		want := (r.Publish + 1) * uint64(s.Conns) // the answers to Hello are such messages too
+		if s.Hello && s.Slow == 0 && r.Lost == 0 && r.Meant != want {
+			return r, fmt.Errorf("the server counts %d messages for clients, and %d were sent to it", r.Meant, want)
+		}
+	}
 	r.Sent = r.Publish * uint64(s.Conns-s.Slow)
 	r.Missed = r.Sent - c.came
 	l.latency.into(&r)

@@ -27,6 +27,9 @@ type Result struct {
 	Sent     uint64 // published times subscribers that were there
 	Missed   uint64 // deliveries that did not come
 	Lost     int    // subscribers that the server cut off
+	// What the server counts itself: messages meant for clients, and those of
+	// them that it neither sent nor dropped when all clients have gone.
+	Meant, Unaccounted uint64
 }
 
 // CPU is what the server used per message, in microseconds.
@@ -58,6 +61,9 @@ func (r Result) Print(w io.Writer) {
 	fmt.Fprintf(w, "%-10s %d in %.1f s, %.0f/s, each checked\n", what, r.Messages, r.Seconds, float64(r.Messages)/r.Seconds)
 	if r.Mode == "broadcast" {
 		fmt.Fprintf(w, "published  %d, sent %d, missed %d, cut off %d\n", r.Publish, r.Sent, r.Missed, r.Lost)
+		if r.Meant > 0 {
+			fmt.Fprintf(w, "counted    %d by the server, of which %d neither sent nor dropped\n", r.Meant, r.Unaccounted)
+		}
 	}
 	fmt.Fprintf(w, "latency    p50 %v, p99 %v, max %v\n", short(r.P50), short(r.P99), short(r.Max))
 	for _, of := range []struct {

@@ -31,6 +31,7 @@ type Settings struct {
 	Publish string // broadcast: unix:/path or host:port
 	Target  string // broadcast: the request target to POST to
 	Hello   bool   // broadcast: each connection sends a message first, and PHP's answer subscribes it
+	Metrics string // broadcast: where ws-fpm's counters are read, like Publish
 	Slow    int    // broadcast: so many connections do not read
 	JSON    bool   // print the result for a program
 }
@@ -67,6 +68,7 @@ func Parse(mode string, args []string) (Settings, error) {
 		f.StringVar(&s.Publish, "publish", "", "`address` of the API that publishes, host:port or unix:/path")
 		f.StringVar(&s.Target, "target", "/channels/bench", "request `target` to POST to")
 		f.BoolVar(&s.Hello, "hello", false, "each connection sends a message first")
+		f.StringVar(&s.Metrics, "metrics", "", "`address` with ws-fpm's /metrics: are all messages sent or counted as dropped?")
 		f.IntVar(&s.Slow, "slow", 0, "so many of the connections do not read")
 	}
 	f.IntVar(&s.Conns, "n", conns, "connections")

@@ -7,36 +7,58 @@ import (
 	"strings"
 )
 
-// The README's figures stand between these lines.
-const (
-	beginMark = "<!-- bench -->\n"
-	endMark   = "<!-- /bench -->"
-)
-
-// WriteReadme puts the figures into a README, between its marks.
-func (d Data) WriteReadme(path string) error {
+// WriteReadme puts the figures into a README, between the marks of a name:
+// bench for all but pushing to many, which is fanout's.
+func (d Data) WriteReadme(path, name string) error {
 	old, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	text, err := d.splice(string(old))
+	var b strings.Builder
+	if name == "fanout" {
+		d.pushing(&b)
+	} else {
+		d.markdown(&b)
+	}
+	text, err := splice(string(old), name, b.String())
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return os.WriteFile(path, []byte(text), 0o644)
 }
 
-func (d Data) splice(text string) (string, error) {
-	before, rest, found := strings.Cut(text, beginMark)
-	_, after, closed := strings.Cut(rest, endMark)
+// splice replaces what stands between the marks of a name.
+func splice(text, name, figures string) (string, error) {
+	begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->\n"
+	before, rest, found := strings.Cut(text, begin)
+	_, after, closed := strings.Cut(rest, end)
 	if !found || !closed {
-		return "", fmt.Errorf("it has no %q … %q", beginMark, endMark)
+		return "", fmt.Errorf("it has no %q … %q", begin, end)
 	}
-	var b strings.Builder
-	b.WriteString(before + beginMark)
-	d.markdown(&b)
-	b.WriteString(endMark + after)
-	return b.String(), nil
+	return before + begin + figures + end + after, nil
+}
+
+// pushing has a row for each target and, of each crowd, the figures of a
+// delivery.
+func (d Data) pushing(w io.Writer) {
+	head := []string{""}
+	var cells []Cell
+	for _, c := range d.Cells() {
+		if c.Mode == "broadcast" && c.Rate == 0 {
+			cells = append(cells, c)
+			head = append(head, fmt.Sprintf("%s: deliveries/s", figure(float64(c.Conns))), "p50 / p99 µs", "CPU µs")
+		}
+	}
+	t := table{head}
+	for _, target := range d.Targets {
+		row := []string{target.Name}
+		for _, c := range cells {
+			row = append(row, d.show(c, target.Key, Rate), d.show(c, target.Key, P50, P99), d.times(c, target.Key, CPU))
+		}
+		t = append(t, row)
+	}
+	fmt.Fprintf(w, "256 bytes pushed to all subscribers of a channel, the next when all have it; CPU of the server's own processes, per delivery.\n\n")
+	t.markdown(w)
 }
 
 func (d Data) markdown(w io.Writer) {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/xml"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -88,26 +89,44 @@ func TestText(t *testing.T) {
 }
 
 func TestSplice(t *testing.T) {
-	got, err := someData().splice("above\n" + beginMark + "old\n" + endMark + "below\n")
+	const begin, end = "<!-- bench -->\n", "<!-- /bench -->\n"
+	got, err := splice("above\n"+begin+"old\n"+end+"below\n", "bench", "new\n")
+	if want := "above\n" + begin + "new\n" + end + "below\n"; got != want || err != nil {
+		t.Errorf("splice = %q, %v; want %q", got, err, want)
+	}
+	for _, text := range []string{"", begin, end, end + begin, "<!-- other -->\n<!-- /other -->\n"} {
+		if _, err := splice(text, "bench", "new\n"); err == nil {
+			t.Errorf("splice took %q", text)
+		}
+	}
+}
+
+func TestWriteReadme(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "README.md")
+	const empty = "<!-- bench -->\n<!-- /bench -->\n<!-- fanout -->\n<!-- /fanout -->\n"
+	if err := os.WriteFile(path, []byte(empty), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := someData()
+	d.Samples = append(d.Samples, Sample{Cell: Cell{Name: "256 B", Backend: "stub", Mode: "broadcast", Size: 256, Conns: 1000}, Target: "ws-fpm",
+		Result: load.Result{Messages: 500, Seconds: 1, Server: 2 * time.Millisecond, P50: time.Millisecond, P99: 2 * time.Millisecond}})
+	for range 2 { // written again it is the same
+		for _, name := range []string{"bench", "fanout"} {
+			if err := d.WriteReadme(path, name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"above\n" + beginMark, endMark + "below\n",
-		"| **ws-fpm** | 1,000 | 150 / 2,250 | 15.0 | – |", "| peer `a` | 1,000 | 150 / 2,250 | 45.0 (3.00×) |", "| peer c | fails |"} {
-		if !strings.Contains(got, want) {
-			t.Errorf("splice lacks %q:\n%s", want, got)
-		}
-	}
-	if strings.Contains(got, "old") {
-		t.Errorf("splice keeps the old figures:\n%s", got)
-	}
-	again, err := someData().splice(got)
-	if again != got || err != nil {
-		t.Errorf("spliced again it is another text: %v", err)
-	}
-	for _, text := range []string{"", beginMark, endMark, endMark + beginMark} {
-		if _, err := someData().splice(text); err == nil {
-			t.Errorf("splice took %q", text)
+	for _, want := range []string{
+		"| **ws-fpm** | 1,000 | 150 / 2,250 | 15.0 | – |", "| peer `a` | 1,000 | 150 / 2,250 | 45.0 (3.00×) |", "| peer c | fails |",
+		"|  | 1,000: deliveries/s | p50 / p99 µs | CPU µs |\n|---|---|---|---|\n| **ws-fpm** | 500 | 1,000 / 2,000 | 4.00 |\n",
+	} {
+		if n := strings.Count(string(b), want); n != 1 {
+			t.Errorf("the README has %q %d times, want once:\n%s", want, n, b)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"ws-fpm/bench/load"
 )
 
 // A table is rows of cells, the first of them headings.
@@ -53,10 +55,10 @@ func (d Data) Text(w io.Writer) {
 	fmt.Fprintf(w, "%s; %d rounds in turns; ratio: this target's CPU to ws-fpm's, median (quartiles) over the rounds\n", d.System, d.Rounds)
 	for _, cell := range d.Cells() {
 		fmt.Fprintf(w, "\n%s\n", cell.Name)
-		t, failures := d.cellTable(cell)
+		t, notes := d.cellTable(cell)
 		t.text(w)
-		for _, f := range failures {
-			fmt.Fprintf(w, "  %s\n", f)
+		for _, note := range notes {
+			fmt.Fprintf(w, "  %s\n", note)
 		}
 	}
 	if goals := d.goals(); len(goals) > 1 {
@@ -66,11 +68,15 @@ func (d Data) Text(w io.Writer) {
 	}
 }
 
-func (d Data) cellTable(cell Cell) (t table, failures []string) {
+// cellTable gives a cell's table, and what is to be said below it.
+func (d Data) cellTable(cell Cell) (t table, notes []string) {
 	if cell.Mode == "idle" {
 		t = append(t, []string{"", "bytes idle", "after a message", "ratio"})
 	} else {
 		t = append(t, []string{"", "/s", "p50 µs", "p99 µs", "CPU µs", "ratio", "calls", "load's CPUs"})
+	}
+	if cell.Mode == "broadcast" {
+		notes = d.conservation(cell)
 	}
 	show := func(target string, m Metric) string {
 		if v, ok := d.Median(cell, target, m); ok {
@@ -80,7 +86,7 @@ func (d Data) cellTable(cell Cell) (t table, failures []string) {
 	}
 	for _, target := range d.Targets {
 		if failure := d.Failure(cell, target.Key); failure != "" {
-			failures = append(failures, plain(target.Name)+": "+failure)
+			notes = append(notes, plain(target.Name)+": "+failure)
 			continue
 		}
 		if _, ok := d.Median(cell, target.Key, CPU); !ok {
@@ -99,8 +105,31 @@ func (d Data) cellTable(cell Cell) (t table, failures []string) {
 		}
 		t = append(t, row)
 	}
-	return t, failures
+	return t, notes
 }
 
 // ours is the target that the others are compared with.
 const ours = "ws-fpm"
+
+// conservation says what has become of all that was published, in all rounds.
+func (d Data) conservation(cell Cell) (notes []string) {
+	for _, target := range d.Targets {
+		var sum load.Result
+		for _, s := range d.Samples {
+			if s.Cell == cell && s.Target == target.Key && s.Error == "" {
+				r := s.Result
+				sum.Publish, sum.Sent, sum.Missed, sum.Lost = sum.Publish+r.Publish, sum.Sent+r.Sent, sum.Missed+r.Missed, sum.Lost+r.Lost
+				sum.Meant, sum.Unaccounted = sum.Meant+r.Meant, sum.Unaccounted+r.Unaccounted
+			}
+		}
+		if sum.Publish == 0 {
+			continue
+		}
+		note := fmt.Sprintf("%s: published %d, to those who read %d; missed %d, cut off %d", plain(target.Name), sum.Publish, sum.Sent, sum.Missed, sum.Lost)
+		if sum.Meant > 0 {
+			note += fmt.Sprintf("; of the %d that it counts itself, %d neither sent nor dropped", sum.Meant, sum.Unaccounted)
+		}
+		notes = append(notes, note)
+	}
+	return notes
+}

@@ -138,17 +138,20 @@ func system() string {
 }
 
 // crowd is how many connections one process can hold here, at most 100,000.
+// Beside clients, ws-fpm keeps descriptors for handshakes and a few others.
 func crowd() int {
-	var limit syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+	const most, others = 100000, 1200
+	limit := syscall.Rlimit{Cur: most + others, Max: most + others}
+	var now syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &now) != nil {
 		return 10000
 	}
-	if limit.Max < 110000 {
-		// Root may raise it; children get what this process has.
-		raised := syscall.Rlimit{Cur: 110000, Max: 110000}
-		if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &raised) == nil {
-			limit = raised
-		}
+	// Children get what this process has. Only root may have more than before.
+	if now.Max > limit.Max {
+		limit.Max = now.Max
 	}
-	return int(min(limit.Max-min(limit.Max, 200), 100000))
+	if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) == nil {
+		return most
+	}
+	return int(max(now.Max, others+1)) - others
 }

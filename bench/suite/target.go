@@ -32,7 +32,7 @@ type Target struct {
 func Fanouts() []Target {
 	return []Target{
 		{Target: report.Target{Key: "ws-fpm", Name: "**ws-fpm**", Kind: report.Ours}, command: wsfpm(""), lines: []string{"WS-Subscribe: bench"}, fanout: func(p place) []string {
-			return []string{"-publish", "unix:" + p.control, "-target", "/channels/bench", "-hello"}
+			return []string{"-publish", "unix:" + p.control, "-target", "/channels/bench", "-hello", "-metrics", "unix:" + p.control}
 		}},
 		{Target: report.Target{Key: "nchan", Name: "nginx + nchan"}, command: nginx("nchan.conf"), fanout: func(p place) []string {
 			return []string{"-publish", p.listen, "-target", "/publish"}
@@ -66,11 +66,11 @@ func Targets() []Target {
 
 // wsfpm is ws-fpm as it is built here, with further lines in [fastcgi]. A
 // connection of the load sends more than the 200 messages a second of the
-// default.
+// default, and there may be more of them than 50,000.
 func wsfpm(lines string) func(place) ([]string, error) {
 	return func(p place) ([]string, error) {
 		conf := filepath.Join(p.dir, "ws-fpm.conf")
-		text := fmt.Sprintf("listen = %s\nlog_level = warn\n[fastcgi]\naddress = unix:%s\nmax_conns = %d\n%s"+
+		text := fmt.Sprintf("listen = %s\nlog_level = error\nmax_connections = 200000\n[fastcgi]\naddress = unix:%s\nmax_conns = %d\n%s"+
 			"[control]\nlisten = unix:%s\n[route /ws]\nscript = %s\norigins = *\nmessage_rate = 1000000\n",
 			p.listen, p.php, p.conns, lines, p.control, p.script)
 		return []string{p.wsfpm, "serve", "-config", conf}, os.WriteFile(conf, []byte(text), 0o644)
