@@ -24,9 +24,14 @@ func check(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	c, err := config.Load(file)
+	c, settings, err := config.Read(file)
 	if err != nil {
 		return usageError{err}
+	}
+	for _, l := range c.Listeners {
+		if _, err := loadPair(l); err != nil {
+			return usageError{located(settings, err)}
+		}
 	}
 	if *route != "" && flags.NArg() == 0 {
 		fmt.Fprintln(stderr, "ws-fpm check: EVENT is missing: connect, message, disconnect or start")

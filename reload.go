@@ -69,6 +69,14 @@ type settingError struct {
 func (e *settingError) Error() string { return e.section + " " + e.key + ": " + e.err.Error() }
 func (e *settingError) Unwrap() error { return e.err }
 
+// located says of a settingError where in the file the value stands.
+func located(s config.Settings, err error) error {
+	if e, is := errors.AsType[*settingError](err); is {
+		return fmt.Errorf("%s: %w", s.Where(e.section, e.key), e.err)
+	}
+	return err
+}
+
 // reload takes over the file as it is now, or nothing of it.
 func (r *reloader) reload() (ok bool) {
 	next, result, err := r.prepare()
@@ -80,9 +88,7 @@ func (r *reloader) reload() (ok bool) {
 		r.logReload(next)
 		return true
 	}
-	if e, is := errors.AsType[*settingError](err); is {
-		err = fmt.Errorf("%s: %w", next.settings.Where(e.section, e.key), e.err)
-	}
+	err = located(next.settings, err)
 	log := everyRecord(r.log)
 	for fault := range strings.Lines(err.Error()) {
 		log.Error("reload refused", "fault", strings.TrimSuffix(fault, "\n"))
