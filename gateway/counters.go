@@ -38,13 +38,14 @@ const (
 	refusedBackend outcome = "backend"         // 502, 503, 504: PHP said nothing of use
 	refusedAddress outcome = "address"         // 503
 	refusedFull    outcome = "max_connections" // 503
+	refusedBuffers outcome = "buffers"         // 503: four fifths of Buffers are in use
 	refusedDrain   outcome = "draining"        // 503
 	refusedFlood   outcome = "max_handshakes"  // closed at once
 	unread         outcome = "unread"          // no request that net/http takes: malformed, over 16 KiB, late or none
 	broken         outcome = "broken"          // the client went, or writing failed
 )
 
-var outcomes = [...]outcome{accepted, refusedRequest, refusedPath, refusedSize, refusedOrigin, refusedHost, refusedByPHP, refusedBackend, refusedAddress, refusedFull,
+var outcomes = [...]outcome{accepted, refusedRequest, refusedPath, refusedSize, refusedOrigin, refusedHost, refusedByPHP, refusedBackend, refusedAddress, refusedFull, refusedBuffers,
 	refusedDrain, refusedFlood, unread, broken}
 
 // answered is the result of an event that had a reply.
@@ -162,6 +163,7 @@ func observe(r *metrics.Registry, s *websocket.Server) {
 	count("ws_fpm_cut_total", cuts, func(s websocket.Stats) uint64 { return s.Violations }, cause("protocol"))
 	count("ws_fpm_cut_total", cuts, func(s websocket.Stats) uint64 { return s.Slow }, cause("outbox"))
 	count("ws_fpm_cut_total", cuts, func(s websocket.Stats) uint64 { return s.Shed }, cause("buffers"))
+	count("ws_fpm_cut_total", cuts, func(s websocket.Stats) uint64 { return s.ShedMessages }, cause("buffers_message"))
 	count("ws_fpm_cut_total", cuts, func(s websocket.Stats) uint64 { return s.PongTimeouts }, cause("pong"))
 	count("ws_fpm_cut_total", cuts, func(s websocket.Stats) uint64 { return s.MessageTimeouts }, cause("message_timeout"))
 	count("ws_fpm_cut_total", cuts, func(s websocket.Stats) uint64 { return s.WriteTimeouts }, cause("write_timeout"))

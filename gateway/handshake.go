@@ -217,7 +217,10 @@ func (g *Gateway) judge(r *http.Request, remote, local netip.AddrPort) (*guest, 
 
 // admit gives a guest a place, if there is one.
 func (g *Gateway) admit(v *guest) (*session, *rebuff) {
-	result, ok := g.enter(v.route, v.visitor)
+	result, ok := refusedBuffers, !g.conns.Pressed()
+	if ok {
+		result, ok = g.enter(v.route, v.visitor)
+	}
 	switch {
 	case result == refusedPath:
 		return nil, noRoute()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -139,4 +140,101 @@ func TestMessageRate(t *testing.T) {
 			books(t, g, b)
 		})
 	}
+}
+
+// only gives the one session there is.
+func only(t *testing.T, g *Gateway) (s *session) {
+	t.Helper()
+	eventually(t, "it has started", func() bool {
+		for c := range g.conns.All() {
+			s = c.Handler().(*session)
+		}
+		return s != nil
+	})
+	return s
+}
+
+// While more than four fifths of the buffers are in use nobody else is let in.
+func TestBuffersKeepNewcomersOut(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		held   int
+		status int
+		n      int
+	}{
+		{"one byte less", 80_000 - 1, http.StatusSwitchingProtocols, 0},
+		{"four fifths", 80_000, http.StatusSwitchingProtocols, 0},
+		{"one byte more", 80_000 + 1, http.StatusServiceUnavailable, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			g, _, address := open(t, func(r *Route, o *Options) { o.Buffers = 100_000 })
+			dial(t, address)
+			s := only(t, g)
+			s.conn.Hold(test.held)
+			r := connect(t, address, lines("/ws")).response()
+			if r.StatusCode != test.status || handshakes(g, "buffers") != test.n {
+				t.Errorf("%s, counted %d times; want %d, %d", r.Status, handshakes(g, "buffers"), test.status, test.n)
+			}
+			if test.n == 1 && (r.Header.Get("Retry-After") == "" || !r.Close) {
+				t.Errorf("refused with %v", r.Header)
+			}
+			s.conn.Hold(-test.held)
+		})
+	}
+}
+
+// A message for which there is no room costs its sender the connection, and PHP
+// does not see it. A small one that PHP takes at once needs none.
+func TestBuffersRefuseAMessage(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		busy    bool // PHP works on one before it
+		size    int
+		refused bool
+	}{
+		{"as large as needs no room", false, minBody, false},
+		{"one byte more", false, minBody + 1, true},
+		{"a small one that has to wait", true, 10, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			g, b, address := open(t, func(r *Route, o *Options) { o.Buffers = 1_000_000 })
+			dial(t, address)
+			full := only(t, g)
+			c := dial(t, address)
+			if test.busy {
+				c.say("hold 0")
+				b.began("hold 0")
+			}
+			full.conn.Hold(900_000)
+			c.say(sized(1, 10))
+			if !test.busy {
+				c.hear("11111")
+			}
+			full.conn.Hold(50_000 - cost(test.busy)) // it is shed for that, but holds on
+			c.say(sized(2, test.size))
+			if !test.refused {
+				c.hear(strings.TrimPrefix(sized(2, test.size), "echo "))
+			} else {
+				c.wantClose(1013, "overloaded")
+			}
+			b.releaseAll()
+			if n := count(g, "ws_fpm_cut_total", `cause="buffers_message"`); (n == 1) != test.refused {
+				t.Errorf("buffers_message is %d", n)
+			}
+			for _, run := range b.runs() {
+				if test.refused && run == sized(2, test.size) {
+					t.Error("PHP has seen it")
+				}
+			}
+			full.conn.Hold(-950_000 + cost(test.busy))
+		})
+	}
+}
+
+// cost is what the first message that waits in a test takes.
+func cost(waits bool) int {
+	if !waits {
+		return 0
+	}
+	return 10 + messageCost
 }

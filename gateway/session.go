@@ -33,7 +33,7 @@ type session struct {
 	// Of whoever handles the session's events, one after the other.
 	terms      *terms     // what the event goes by
 	seq        uint64     // of the last event
-	inHand     int        // bytes of the message that PHP works on
+	inHand     int        // bytes charged for the message that PHP works on
 	asked      time.Time  // when PHP was given it
 	attributes attributes // others read them under mu, so they are replaced under it
 
@@ -60,7 +60,11 @@ type session struct {
 type message struct {
 	op   websocket.Opcode
 	body []byte
+	held int // bytes charged for it, from its arrival until PHP has answered it
 }
+
+// messageCost is what a message that waits takes besides its body, in bytes.
+const messageCost = 64
 
 // Message takes a message from the client (see websocket.Handler).
 func (s *session) Message(op websocket.Opcode, payload []byte) (more bool) {
@@ -73,11 +77,21 @@ func (s *session) Message(op websocket.Opcode, payload []byte) (more bool) {
 	case !s.serving:
 		s.serving = true
 		s.mu.Unlock()
-		s.hold(len(payload))
-		s.ask(message{op, payload})
+		held := 0
+		if len(payload) > minBody { // there are no more small ones than may be in hand or in the queue of a pool
+			held = len(payload)
+		}
+		if !s.conn.Hold(held) {
+			s.conn.Hold(-held)
+			s.gateway.count.dropped.Inc()
+			s.next() // there is none
+			return true
+		}
+		s.ask(message{op, payload, held})
 		return true
 	}
-	s.queue = append(s.queue, message{op, append(takeBody(len(payload)), payload...)})
+	m := message{op, append(takeBody(len(payload)), payload...), len(payload) + messageCost}
+	s.queue = append(s.queue, m)
 	s.queued += len(payload)
 	s.paused = s.fullLocked()
 	paused := s.paused
@@ -89,20 +103,11 @@ func (s *session) Message(op websocket.Opcode, payload []byte) (more bool) {
 	if stop != nil {
 		stop.Close()
 	}
-	s.hold(len(payload)) // not under the lock: it may find this client to be the one to go
+	s.conn.Hold(m.held) // not under the lock: it may find this client to be the one to go
 	if paused {
 		s.gateway.count.pauses.Inc()
 	}
 	return !paused
-}
-
-// hold charges a message of n bytes, or gives that back: from its arrival until
-// PHP has answered it. Small ones are not worth it, for there are no more of
-// them than may wait for the connections and in the queue of a pool.
-func (s *session) hold(n int) {
-	if n > minBody || n < -minBody {
-		s.conn.Hold(n)
-	}
 }
 
 func (s *session) fullLocked() bool {
@@ -156,7 +161,7 @@ func (s *session) forget() {
 	s.mu.Unlock()
 	s.gateway.count.dropped.Add(uint64(len(dropped)))
 	for _, m := range dropped {
-		s.hold(-len(m.body))
+		s.conn.Hold(-m.held)
 	}
 }
 
@@ -199,7 +204,7 @@ func (s *session) gone() { s.gateway.leave(s.route, s.visitor) }
 // ask has PHP work on m, whose body is the caller's again when it returns.
 // Nobody waits for the answer: Received is told.
 func (s *session) ask(m message) {
-	s.inHand = len(m.body)
+	s.inHand = m.held
 	s.seq++
 	s.asked = time.Now()
 	w := takeScratch()
@@ -210,7 +215,7 @@ func (s *session) ask(m message) {
 	if started {
 		return // and perhaps answered by now
 	}
-	own := message{m.op, append(takeBody(len(m.body)), m.body...)}
+	own := message{m.op, append(takeBody(len(m.body)), m.body...), m.held}
 	s.gateway.work.Go(func() { s.serve(own) })
 	s.gateway.work.Done()
 }
@@ -246,7 +251,7 @@ func (s *session) serveStream(response *fastcgi.Response) {
 
 // goOn ends the work on a message and begins that on the next.
 func (s *session) goOn() {
-	s.hold(-s.inHand)
+	s.conn.Hold(-s.inHand)
 	s.inHand = 0
 	if m, more := s.next(); more {
 		s.ask(m)
@@ -302,7 +307,7 @@ func (s *session) rescue() {
 		return
 	}
 	s.gateway.panicked(v, debug.Stack())
-	s.hold(-s.inHand)
+	s.conn.Hold(-s.inHand)
 	s.forget()
 	s.mu.Lock()
 	s.serving = false

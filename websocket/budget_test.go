@@ -20,12 +20,12 @@ func TestBudgetShedsTheLargest(t *testing.T) {
 		holds []int // by connection, in that order
 		shed  int   // index of who goes; -1: nobody
 	}{
-		{"a sum below the budget sheds nobody", []int{500, 300, 199}, -1},
-		{"a sum at the budget sheds nobody", []int{500, 300, 200}, -1},
-		{"one byte over it sheds the largest", []int{500, 300, 201}, 0},
-		{"though the smallest was the last", []int{300, 600, 99, 2}, 1},
-		{"one over it alone goes itself", []int{1001}, 0},
-		{"many small ones cross it together", []int{100, 100, 101, 100, 100, 100, 100, 100, 100, 100}, 2},
+		{"a sum below nine tenths sheds nobody", []int{500, 300, 99}, -1},
+		{"a sum at nine tenths sheds nobody", []int{500, 300, 100}, -1},
+		{"one byte over it sheds the largest", []int{500, 300, 101}, 0},
+		{"though the smallest was the last", []int{300, 500, 99, 2}, 1},
+		{"one over it alone goes itself", []int{901}, 0},
+		{"many small ones cross it together", []int{90, 90, 91, 90, 90, 90, 90, 90, 90, 90}, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			eachMode(t, func(t *testing.T, m mode) {
@@ -63,20 +63,26 @@ func TestBudgetShedsTheLargest(t *testing.T) {
 func TestBudgetShedsNobodyForOneThatIsGoing(t *testing.T) {
 	h := open(t, polled, Options{Buffers: 1000})
 	large := h.enter(Limits{})
-	large.onEnded = func() { large.c.Hold(-900) } // and not when it is shed
-	large.c.Hold(900)
-	small := h.enter(Limits{})
-	holding(small, 101)
+	large.onEnded = func() { large.c.Hold(-600) } // and not when it is shed
+	large.c.Hold(600)
+	small, other := h.enter(Limits{}), h.enter(Limits{})
+	holding(other, 290)
+	holding(small, 11)
 	receive(t, large.shed)
-	for range 8 {
-		small.c.Hold(100)
+	for range 7 {
+		small.c.Hold(7)
 	}
-	if st := h.Stats(); st.Shed != 1 || st.Held != 1801 {
-		t.Errorf("%d shed, %d held; want 1, 1801", st.Shed, st.Held)
+	if st := h.Stats(); st.Shed != 1 || st.ShedMessages != 0 || st.Held != 950 {
+		t.Errorf("%d and %d shed, %d held; want 1, 0, 950", st.Shed, st.ShedMessages, st.Held)
 	}
-	small.c.Hold(100) // over it by itself
+	if small.c.Hold(1) { // but there is no room
+		t.Error("held more than there is room for")
+	}
 	receive(t, small.shed)
-	small.c.Hold(-900)
+	if st := h.Stats(); st.Shed != 1 || st.ShedMessages != 1 {
+		t.Errorf("%d and %d shed; want 1, 1", st.Shed, st.ShedMessages)
+	}
+	small.c.Hold(-50)
 }
 
 func TestBudgetCountsWhatWaitsToBeSent(t *testing.T) {
@@ -120,7 +126,7 @@ func TestBudgetFreesAnUnfinishedMessageAtOnce(t *testing.T) {
 		for _, test := range []struct {
 			name  string
 			other int // bytes that another connection begins to hold
-		}{{"because of another connection", 110_000}, {"because of its own last bytes", 0}} {
+		}{{"because of another connection", 55_000}, {"because of its own last bytes", 0}} {
 			t.Run(test.name+", "+m.name, func(t *testing.T) {
 				h := open(t, m, Options{Buffers: 200_000})
 				p, other := h.enter(Limits{}), h.enter(Limits{})
@@ -176,4 +182,86 @@ func TestBudgetHoldIsCounted(t *testing.T) {
 		t.Errorf("%d bytes held, want 40", got)
 	}
 	p.c.Hold(-40)
+}
+
+// Each level does its own at one byte more than its part of the budget.
+func TestBudgetLevels(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		held       int // already, by many
+		more       int // by one
+		pressed    bool
+		shed, full uint64
+	}{
+		{"nothing at 80 %", 0, 800, false, 0, 0},
+		{"nobody else over 80 %", 0, 801, true, 0, 0},
+		{"nobody goes at 90 %", 750, 150, true, 0, 0},
+		{"the largest goes over 90 %", 750, 151, false, 1, 0},
+		{"a message is taken at 95 %", 750, 200, false, 1, 0},
+		{"a message is refused over 95 %", 750, 201, false, 0, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := open(t, piped, Options{Buffers: 1000})
+				for range test.held / 50 {
+					holding(h.enter(Limits{}), 50)
+				}
+				p := h.enter(Limits{})
+				p.onShed = func() { p.c.Hold(-test.more) }
+				p.onEnded = func() {
+					if len(p.shed) == 0 {
+						p.c.Hold(-test.more)
+					}
+				}
+				if ok := p.c.Hold(test.more); ok != (test.full == 0) {
+					t.Errorf("there is room: %v", ok)
+				}
+				synctest.Wait()
+				if st := h.Stats(); h.Pressed() != test.pressed || st.Shed != test.shed || st.ShedMessages != test.full {
+					t.Errorf("pressed %v, %d shed, %d for a message; want %v, %d, %d", h.Pressed(), st.Shed, st.ShedMessages, test.pressed, test.shed, test.full)
+				}
+			})
+		})
+	}
+}
+
+// Who is shed makes more room than was missing, in the order of what they hold.
+func TestBudgetShedsUntilThereIsRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, piped, Options{Buffers: 10_000})
+		for i := range 89 {
+			holding(h.enter(Limits{}), 60+i) // 9,256 with the last ones
+		}
+		synctest.Wait()
+		left := 0
+		for i, p := range h.peers {
+			if len(p.shed) == 0 {
+				left += 60 + i
+			} else if i < 40 {
+				t.Errorf("the one that holds %d was shed", 60+i)
+			}
+		}
+		if left > 9000 || h.Stats().Shed == 0 || h.Stats().Shed > 8 {
+			t.Errorf("%d shed, and %d are held; want a few, and at most 9,000", h.Stats().Shed, left)
+		}
+	})
+}
+
+// Whole messages that came before the end still run, so a connection that has
+// ended is known as long as it holds something.
+func TestBudgetShedsWhoHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, piped, Options{Buffers: 1000})
+		p, other := h.enter(Limits{}), h.enter(Limits{})
+		p.onShed = func() { p.c.Hold(-800) }
+		p.c.Hold(700)
+		p.c.Kill()
+		receive(t, p.ended)
+		p.c.Hold(100)
+		holding(other, 101)
+		synctest.Wait()
+		if len(p.shed) != 1 || len(other.shed) != 0 {
+			t.Errorf("shed %d times, and the other one %d times; want 1, 0", len(p.shed), len(other.shed))
+		}
+	})
 }

@@ -22,7 +22,7 @@ type Handler interface {
 	Fail(err *ProtocolError)
 
 	// Shed says that the queues of all connections hold too much and this
-	// one most: the handler is to forget the messages that wait. The
+	// one most, or that there is no room for what it sent: the handler is to forget the messages that wait. The
 	// connection is being closed with 1013. Shed is called once at most, and
 	// even after Ended if the handler still holds memory then (Conn.Hold).
 	Shed()
@@ -77,8 +77,8 @@ type Conn struct {
 	failed atomic.Bool // nothing more is decoded
 	dead   atomic.Bool // the socket is closed
 
-	shed   bool  // chosen to go for the memory it holds; budget.mu guards it
-	pinged int64 // when the sweeper sent a ping not answered yet; zero: none
+	holds  account // what is charged to the budget
+	pinged int64   // when the sweeper sent a ping not answered yet; zero: none
 
 	mu           sync.Mutex // guards what follows
 	closing      closing
@@ -110,23 +110,31 @@ func (c *Conn) Start(early []byte) {
 func (c *Conn) Handler() Handler { return c.handler }
 
 // Hold charges n bytes, which may be negative, that the handler keeps for
-// this connection to the memory that all queues share.
-func (c *Conn) Hold(n int) { c.charge(n) }
-
-// charge must not be called with c.mu held.
-func (c *Conn) charge(n int) {
-	if victim := c.server.budget.charge(c, int64(n)); victim != nil {
-		victim.shedLoad()
+// this connection to the memory that all queues share. They are charged in any
+// case; ok is false if there is no room for them: the handler has been told so
+// by Shed, if that is news, and is not to work on them.
+func (c *Conn) Hold(n int) (ok bool) {
+	b := &c.server.budget
+	if b.charge(c, int64(n)) {
+		c.server.relieveLater()
 	}
+	if n <= 0 || !b.full(messagesLevel) {
+		return true
+	}
+	if b.choose(c) {
+		c.shedLoad(&c.server.stats.shedMessages)
+	}
+	return false
 }
 
-// shedLoad closes c because it holds more than any other. What it holds has to
+// shedLoad closes c because it holds more than any other, or wants room where
+// none is; cause counts that. What it holds has to
 // be free soon, so not even the client's close frame is waited for. A client
 // that reads nothing would keep the frame being written for as long as a write
 // may take; if many do that, they are cut.
-func (c *Conn) shedLoad() {
+func (c *Conn) shedLoad(cause *atomic.Uint64) {
 	defer c.rescue()
-	c.server.stats.shed.Add(1)
+	cause.Add(1)
 	c.giveUp(StatusTryAgain)
 	payload := appendClose(nil, StatusTryAgain, "overloaded")
 	c.mu.Lock()
@@ -180,6 +188,9 @@ func (c *Conn) end() {
 	c.closing.lost()
 	how := c.closing.first
 	c.mu.Unlock()
+	if n, _ := c.holds.load(); n != 0 {
+		c.server.budget.outlived(c)
+	}
 	defer c.rescue() // whoever ended c may serve others too
 	c.handler.Ended(how)
 }

@@ -241,9 +241,9 @@ func (h *house) close() {
 	if sum := st.MessagesOut + st.DroppedClosed + st.DroppedSlow + st.DroppedShed; sum != accepted {
 		h.t.Errorf("%d messages taken, %d sent or dropped: %+v", accepted, sum, st)
 	}
-	if st.Held != 0 || st.Open != 0 || len(h.budget.held) != 0 || h.budget.leaving != 0 {
+	if st.Held != 0 || st.Open != 0 || len(h.budget.gone) != 0 || h.budget.leaving.Load() != 0 {
 		h.t.Errorf("after the end %d bytes are held (%d leaving, by %d) and %d connections open",
-			st.Held, h.budget.leaving, len(h.budget.held), st.Open)
+			st.Held, h.budget.leaving.Load(), len(h.budget.gone), st.Open)
 	}
 }
 

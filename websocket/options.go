@@ -59,7 +59,9 @@ type Options struct {
 	// Buffers bounds the memory of all queues of all connections together,
 	// in bytes: outgoing frames, unfinished messages, what Hold was told. A
 	// message for many (Prepared) that waits in several queues counts once.
-	// Over it the connection that holds most is closed. Zero means 256 MiB.
+	// Over 80 % of it Pressed says so, over 90 % the connections that hold most
+	// are closed until it is 85 %, over 95 % whoever sends a message that needs
+	// room is closed. Zero means 256 MiB.
 	Buffers int64
 
 	// Loops is the number of event loops, each with an epoll instance of its

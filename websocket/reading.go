@@ -321,7 +321,7 @@ func (c *Conn) chargeIn() {
 	if held := c.dec.held() + cap(c.left); held != c.heldIn {
 		diff := held - c.heldIn
 		c.heldIn = held
-		c.charge(diff)
+		c.Hold(diff)
 	}
 }
 

@@ -30,13 +30,13 @@ func TestReconfigureBuffers(t *testing.T) {
 	large, small := h.enter(Limits{}), h.enter(Limits{})
 	holding(large, 600)
 	holding(small, 100)
-	if err := h.Reconfigure(Options{Buffers: 701}); err != nil {
+	if err := h.Reconfigure(Options{Buffers: 779}); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(large.shed) + len(small.shed); n != 0 {
 		t.Errorf("%d were shed below the new budget", n)
 	}
-	h.Reconfigure(Options{Buffers: 700})
+	h.Reconfigure(Options{Buffers: 778})
 	small.c.Hold(1)
 	large.wantClose(StatusTryAgain, "overloaded")
 	receive(t, large.shed)

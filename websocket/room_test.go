@@ -69,7 +69,7 @@ func TestWaitRoomEndsWithItsConnection(t *testing.T) {
 		}},
 		{"by Kill", func(p *peer) { p.c.Kill() }},
 		{"by the end of the server", func(p *peer) { p.server.Close() }},
-		{"by the memory it holds", func(p *peer) { p.c.shedLoad() }},
+		{"by the memory it holds", func(p *peer) { p.c.shedLoad(&p.c.server.stats.shed) }},
 		{"by a full outbox", func(p *peer) {
 			for p.send(Binary, make([]byte, 1<<19)) == nil {
 			}

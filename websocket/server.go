@@ -43,13 +43,14 @@ func NewServer(o Options) (*Server, error) {
 	}
 	s := &Server{
 		opts:   o,
-		budget: budget{limit: o.Buffers, held: map[*Conn]int64{}},
+		budget: budget{gone: map[*Conn]bool{}},
 		epoch:  time.Now(),
 		stop:   make(chan struct{}),
 
 		deflating: make(chan struct{}, maxZips*runtime.GOMAXPROCS(0)),
 		inflating: make(chan struct{}, maxZips*runtime.GOMAXPROCS(0)),
 	}
+	s.budget.limit.Store(o.Buffers)
 	s.ping.Store(int64(o.Ping))
 	s.pong.Store(int64(o.Pong))
 	for range o.Loops {
@@ -80,7 +81,7 @@ func (s *Server) Reconfigure(o Options) error {
 	}
 	s.ping.Store(int64(o.Ping))
 	s.pong.Store(int64(o.Pong))
-	s.budget.allow(o.Buffers)
+	s.budget.limit.Store(o.Buffers)
 	return nil
 }
 

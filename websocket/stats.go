@@ -41,15 +41,15 @@ type Stats struct {
 
 	// Connections cut, by cause.
 	PongTimeouts, MessageTimeouts, WriteTimeouts, CloseTimeouts uint64
-	Slow, Shed, Violations, Panics                              uint64
+	Slow, Shed, ShedMessages, Violations, Panics                uint64
 }
 
 type counters struct {
-	messagesIn, bytesIn, messagesOut, bytesOut, pings           atomic.Uint64
-	throttledMessages, throttledControl                         atomic.Uint64
-	droppedClosed, droppedSlow, droppedShed, refused            atomic.Uint64
-	pongTimeouts, messageTimeouts, writeTimeouts, closeTimeouts atomic.Uint64
-	slow, shed, violations, panics, encoded, drains             atomic.Uint64
+	messagesIn, bytesIn, messagesOut, bytesOut, pings             atomic.Uint64
+	throttledMessages, throttledControl                           atomic.Uint64
+	droppedClosed, droppedSlow, droppedShed, refused              atomic.Uint64
+	pongTimeouts, messageTimeouts, writeTimeouts, closeTimeouts   atomic.Uint64
+	slow, shed, shedMessages, violations, panics, encoded, drains atomic.Uint64
 
 	inflated, inflateTooBig, inflateDamaged                          atomic.Uint64
 	deflated, deflateSaved, deflateSmall, deflateNoGain, deflateBusy atomic.Uint64
@@ -59,7 +59,7 @@ type counters struct {
 func (s *Server) Stats() Stats {
 	c := &s.stats
 	st := Stats{
-		Held:              s.budget.used(),
+		Held:              s.budget.total.Load(),
 		MessagesIn:        c.messagesIn.Load(),
 		BytesIn:           c.bytesIn.Load(),
 		MessagesOut:       c.messagesOut.Load(),
@@ -79,6 +79,7 @@ func (s *Server) Stats() Stats {
 		CloseTimeouts:     c.closeTimeouts.Load(),
 		Slow:              c.slow.Load(),
 		Shed:              c.shed.Load(),
+		ShedMessages:      c.shedMessages.Load(),
 		Violations:        c.violations.Load(),
 		Panics:            c.panics.Load(),
 		Inflated:          c.inflated.Load(),

@@ -216,8 +216,7 @@ func (c *Conn) shareLocked(from *encoded) {
 	}
 }
 
-// chargeOutLocked accounts for what the backlog holds. Whoever has to go for
-// it goes in a goroutine of its own, for that takes locks.
+// chargeOutLocked accounts for what the backlog holds.
 func (c *Conn) chargeOutLocked() {
 	c.wakeLocked()
 	held, still := 0, 0
@@ -232,8 +231,8 @@ func (c *Conn) chargeOutLocked() {
 	}
 	diff := held - c.heldOut
 	c.heldOut = held
-	if victim := c.server.budget.charge(c, int64(diff)); victim != nil {
-		c.server.spawn(victim.shedLoad)
+	if c.server.budget.charge(c, int64(diff)) {
+		c.server.relieveLater()
 	}
 	if still > 0 {
 		c.server.budget.adjust(int64(still)) // others have them: see shareLocked

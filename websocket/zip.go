@@ -20,9 +20,9 @@ func (c *Conn) takeDeflated(op Opcode, payload []byte) (more bool) {
 		defer poison(msg)
 		return c.message(op, msg)
 	}
-	c.charge(int(size))
-	defer c.charge(int(-size))
-	if c.failed.Load() {
+	fits := c.Hold(int(size))
+	defer c.Hold(int(-size))
+	if !fits || c.failed.Load() {
 		return true // it was too much, and c has to go for it
 	}
 	msg := make([]byte, size)
