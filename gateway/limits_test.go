@@ -210,7 +210,9 @@ func TestBuffersRefuseAMessage(t *testing.T) {
 			if !test.busy {
 				c.hear("11111")
 			}
-			full.conn.Hold(50_000 - cost(test.busy)) // it is shed for that, but holds on
+			full.conn.Hold(20_000) // it is shed for that, but holds on, and more
+			eventually(t, "it is shed", func() bool { return count(g, "ws_fpm_cut_total", `cause="buffers"`) == 1 })
+			full.conn.Hold(580_000 - cost(test.busy))
 			c.say(sized(2, test.size))
 			if !test.refused {
 				c.hear(strings.TrimPrefix(sized(2, test.size), "echo "))
@@ -226,7 +228,7 @@ func TestBuffersRefuseAMessage(t *testing.T) {
 					t.Error("PHP has seen it")
 				}
 			}
-			full.conn.Hold(-950_000 + cost(test.busy))
+			full.conn.Hold(-1_500_000 + cost(test.busy))
 		})
 	}
 }

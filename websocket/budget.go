@@ -11,6 +11,10 @@ const (
 	relievedLevel  = 85 // down to it connections are shed
 	shedLevel      = 90 // over it that begins
 	messagesLevel  = 95 // over it a message that needs room costs its sender the connection
+
+	// leavingLevel is where connections being shed count as well, for newcomers
+	// and messages: some wait for PHP, which may take its time.
+	leavingLevel = 150
 )
 
 // A budget bounds the memory that the queues of all connections hold
@@ -76,9 +80,10 @@ func (b *budget) over(percent int64) bool {
 	return (b.total.Load()-b.leaving.Load())*100 > b.limit.Load()*percent
 }
 
-// full reports whether what is held, be it leaving, is more than that part of
-// the limit.
-func (b *budget) full(percent int64) bool { return b.total.Load()*100 > b.limit.Load()*percent }
+// full reports whether nothing new is to be taken at that level.
+func (b *budget) full(percent int64) bool {
+	return b.over(percent) || b.total.Load()*100 > b.limit.Load()*leavingLevel
+}
 
 // choose marks c as one that has to go, which it is once.
 func (b *budget) choose(c *Conn) (news bool) {
