@@ -42,8 +42,12 @@ const logFlush = 2 * time.Second
 
 // logStart says what is in force, one line per route, pool and listener.
 func logStart(log *slog.Logger, c *config.Config, maxConnections int, listeners []net.Listener) {
-	log.Info("starting", "version", version, "max_connections", maxConnections, "buffers", c.Buffers,
+	buffers := buffersWithin(c.Buffers, memoryLimit())
+	log.Info("starting", "version", version, "max_connections", maxConnections, "buffers", buffers, "memory_limit", memoryLimit(),
 		"ping", c.Ping, "pong", c.Pong, "drain", c.Drain)
+	if buffers < c.Buffers {
+		log.Warn("buffers lowered to half of the memory limit", "configured", c.Buffers)
+	}
 	if maxConnections < c.MaxConnections {
 		log.Warn("max_connections lowered to what the descriptor limit allows", "configured", c.MaxConnections)
 	}

@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 // pure files decide protocol and do nothing else. Those not written yet are
 // held to it from their first line.
 var pure = []string{
+	"cgroup.go",
 	"config/address.go", "config/lexer.go", "config/suggest.go", "config/values.go",
 	"control/access.go", "control/batch.go", "control/fields.go", "control/host.go",
 	"fastcgi/head.go", "fastcgi/mux.go", "fastcgi/params.go", "fastcgi/record.go",
@@ -50,7 +51,7 @@ var pure = []string{
 }
 
 var pureImports = []string{
-	"bytes", "cmp", "encoding/binary", "encoding/hex", "encoding/json", "errors", "fmt", "iter", "maps", "math", "math/bits",
+	"bytes", "cmp", "encoding/binary", "encoding/hex", "encoding/json", "errors", "fmt", "iter", "maps", "math", "math/bits", "path",
 	"net/netip", "slices", "strconv", "strings", "unicode/utf8", // an address of netip is a value: it reaches no network
 }
 

@@ -1,25 +1,74 @@
 package main
 
 import (
+	"io/fs"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"ws-fpm/metrics"
 )
 
 // tuneMemory has the garbage collector run when the heap has grown by half of
 // what lives, not by all of it: memory is mostly idle connections, and a
-// message leaves next to no garbage. GOGC in the environment wins.
+// message leaves next to no garbage. Nearer to the limit of its control group it
+// runs more often, or the kernel would kill the process for garbage. GOGC and
+// GOMEMLIMIT in the environment win.
 func tuneMemory() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50)
 	}
+	if limit := cgroupLimit(os.DirFS("/")); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit / 100 * memoryShare)
+	}
+}
+
+// memoryShare is the part of a control group's memory that Go is to use, in
+// percent. The rest is for sockets, and for what Go does not count.
+const memoryShare = 85
+
+// cgroupLimit is the tightest memory limit of the control groups of this
+// process, in bytes; zero if there is none.
+func cgroupLimit(root fs.FS) (limit int64) {
+	self, err := fs.ReadFile(root, "proc/self/cgroup")
+	if err != nil {
+		return 0 // no Linux
+	}
+	for _, file := range cgroupFiles(string(self)) {
+		text, err := fs.ReadFile(root, strings.TrimPrefix(file, "/"))
+		if err != nil {
+			continue // the topmost group has none
+		}
+		if n, limited := parseMemoryMax(string(text)); limited && (limit == 0 || n < limit) {
+			limit = n
+		}
+	}
+	return limit
+}
+
+// memoryLimit is the limit that Go keeps to, in bytes; zero if there is none.
+func memoryLimit() int64 {
+	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
+		return limit
+	}
+	return 0
+}
+
+// buffersWithin is how much of buffers may be in force: half of a memory limit,
+// for connections and what is being collected need the rest.
+func buffersWithin(buffers, limit int64) int64 {
+	if limit == 0 {
+		return buffers
+	}
+	return min(buffers, max(1, limit/2))
 }
 
 // observeRuntime registers what Go knows of itself.
 func observeRuntime(r *metrics.Registry) {
 	r.GaugeFunc("go_goroutines", "Goroutines.", func() float64 { return float64(runtime.NumGoroutine()) })
+	r.GaugeFunc("go_memory_limit_bytes", "The memory limit that Go keeps to; 0 is none.", func() float64 { return float64(memoryLimit()) })
 	r.GaugeFunc("go_heap_bytes", "Bytes of live and not yet collected objects.", func() float64 {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)

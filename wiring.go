@@ -21,7 +21,7 @@ func gatewayOptions(c *config.Config, pools poolSet, log *slog.Logger) gateway.O
 		HandshakeTimeout: c.HandshakeTimeout,
 		Ping:             c.Ping,
 		Pong:             c.Pong,
-		Buffers:          c.Buffers,
+		Buffers:          buffersWithin(c.Buffers, memoryLimit()),
 		Software:         "ws-fpm/" + version,
 		Logger:           log,
 	}
