@@ -27,6 +27,7 @@ type siege struct {
 	f        *phpFPM
 	g        *gateway
 	canaries *canaries
+	peers    *canaries    // of another program, not attacked; nil in the short form
 	control  *http.Client // of its control API
 	before   usage
 	lines    int // of the log, when the attack began
@@ -89,11 +90,24 @@ func besiege(t *testing.T, name string, o besiegeOptions) *siege {
 		o.open = func(g *gateway) (*client, error) { return connect(g.at("/ws")) }
 	}
 	s.canaries = startCanaries(t, cmp.Or(o.canaries, canaryClients), func() (*client, error) { return o.open(s.g) })
+	if long() {
+		f := startFPM(t, fpmOptions{pool: []string{"pm.max_children = 5"}})
+		other := startGateway(t, f.config("", "/ws echo.php"))
+		s.peers = startCanaries(t, canaryClients, func() (*client, error) { return connect(other.at("/ws")) })
+	}
 	pause(time.Duration(scaled(1000, 10_000)) * time.Millisecond)
 	s.before = s.usage()
-	s.canaries.enter("during")
+	s.enter("during")
 	s.lines, s.begun = len(s.g.log()), time.Now()
 	return s
+}
+
+// enter begins a phase for all canaries.
+func (s *siege) enter(phase string) {
+	s.canaries.enter(phase)
+	if s.peers != nil {
+		s.peers.enter(phase)
+	}
 }
 
 func readFile(t testing.TB, path string) string {
@@ -175,7 +189,7 @@ func (s *siege) over() {
 	s.t.Helper()
 	lasted := time.Since(s.begun)
 	lines := len(s.g.log()) - s.lines
-	s.canaries.enter("after")
+	s.enter("after")
 	if s.g.ended() {
 		s.t.Fatalf("the program has ended with %d", s.g.cmd.ProcessState.ExitCode())
 	}
@@ -194,7 +208,7 @@ func (s *siege) over() {
 	if least := time.Duration(scaled(1000, 5000)) * time.Millisecond; time.Since(begun) < least {
 		pause(least - time.Since(begun)) // for the canaries to say how they are
 	}
-	s.canaries.check(s.name)
+	s.canaries.check(s.name, s.peers)
 }
 
 // recovery is how long the program has to be as it was before an attack.
