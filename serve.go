@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -127,6 +128,7 @@ func (p *process) run(ctx context.Context) error {
 	}
 	watched, unwatch := context.WithCancel(context.Background())
 	serving.Go(func() { p.manager.watch(watched, p.log, p.alive) })
+	serving.Go(func() { trimMemory(watched, p.clients) })
 	p.told(p.manager.ready("serving"))
 	var cause error
 	for stopping := false; !stopping; {
@@ -173,6 +175,10 @@ func (p *process) alive() bool {
 	p.gateway.Open()
 	return true
 }
+
+// clients is how many there are, or a few more: one in its handshake is not
+// counted by the gateway, but has a goroutine.
+func (p *process) clients() int { return p.gateway.Open() + runtime.NumGoroutine() }
 
 // told logs that the service manager could not be told something.
 func (p *process) told(err error) {

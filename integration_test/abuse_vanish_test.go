@@ -26,6 +26,7 @@ func TestAbuseVanish(t *testing.T) {
 		dialVictim, pull = func() (net.Conn, error) { return dialRaw(p.address()) }, p.freeze
 	}
 	s := besiege(t, "22, 23 vanished peers", besiegeOptions{
+		crowd:  idle,
 		global: fmt.Sprintf("ping = %v\npong = %v\ntrusted_proxies = 198.18.0.0/15", ping, pong), // not counted by address
 		more:   "[listen away]\naddress = " + listen + ":0\n",
 		routes: []string{"/events leave.php\nevents = message, disconnect"},

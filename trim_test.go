@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestCrowd(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		now  []int
+		want []int // at which of them many have gone
+	}{
+		{"511 are few", []int{1000, 489}, nil},
+		{"512 are many", []int{1000, 488}, []int{1}},
+		{"also if they go bit by bit", []int{1000, 800, 600, 488}, []int{3}},
+		{"and only once", []int{1000, 488, 488, 0, 0}, []int{1}},
+		{"of a large crowd less than an eighth are few", []int{8000, 7001}, nil},
+		{"an eighth of it are many", []int{8000, 7000}, []int{1}},
+		{"a second crowd counts as the first", []int{600, 0, 600, 0}, []int{1, 3}},
+		{"one that grows has not gone", []int{1000, 2000, 3000}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var c crowd
+			var got []int
+			for i, now := range test.now {
+				if c.left(now) {
+					got = append(got, i)
+				}
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("many have gone at %v of %v, want %v", got, test.now, test.want)
+			}
+		})
+	}
+}
+
+// TestTrimMemory: it collects when a crowd has gone, and else lets Go do it.
+func TestTrimMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		collections := func() uint32 {
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.NumForcedGC
+		}
+		before, clients := collections(), 1000
+		go trimMemory(ctx, func() int { return clients })
+		time.Sleep(3*trimInterval + 1)
+		synctest.Wait()
+		if n := collections() - before; n != 0 {
+			t.Errorf("%d collections, and nobody has gone", n)
+		}
+		clients = 0
+		time.Sleep(3 * trimInterval)
+		synctest.Wait()
+		if n := collections() - before; n != 2 {
+			t.Errorf("%d collections when all have gone, want 2", n)
+		}
+	})
+}
