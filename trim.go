@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"time"
 )
 
@@ -16,24 +17,48 @@ const (
 	trimLeast = 512
 )
 
-// trimMemory gives back the memory of crowds that have gone, until ctx ends. Go
-// collects when more is allocated, or every two minutes, and what lies in pools
-// is left out once: a program that has become quiet would keep it for minutes.
+// trimMemory gives back the memory of crowds that have gone and of work that is
+// done, until ctx ends. Go collects when more is allocated, or every two minutes,
+// and what lies in pools is left out once: a program that has become quiet would
+// keep it for minutes.
 func trimMemory(ctx context.Context, clients func() int) {
 	tick := time.NewTicker(trimInterval)
 	defer tick.Stop()
 	var c crowd
+	l := lull{last: collections()}
+	l.told = l.last
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if c.left(clients()) {
+		gone, quiet := c.left(clients()), l.begun(collections())
+		if gone || quiet {
 			runtime.GC()         // what is in pools stays for one more
 			debug.FreeOSMemory() // which is another
+			l.told = collections()
+			l.last = l.told
 		}
 	}
+}
+
+// collections is how many there have been so far.
+func collections() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// A lull is an interval in which no more has been allocated than Go lets lie.
+type lull struct{ last, told uint64 }
+
+// begun takes note of how many collections there have been, and reports whether
+// there were some since it was told, but none of late.
+func (l *lull) begun(now uint64) bool {
+	quiet := now == l.last && now != l.told
+	l.last = now
+	return quiet
 }
 
 // A crowd is the most clients since the last time that many had gone.

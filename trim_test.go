@@ -39,28 +39,60 @@ func TestCrowd(t *testing.T) {
 	}
 }
 
-// TestTrimMemory: it collects when a crowd has gone, and else lets Go do it.
+func TestLull(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		now  []uint64 // collections so far, of which there had been 5
+		want []int    // at which of them a lull has begun
+	}{
+		{"none at all", []uint64{5, 5, 5}, nil},
+		{"some, and more, and then none", []uint64{6, 9, 9, 9}, []int{2, 3}}, // until it is told
+		{"always some", []uint64{6, 7, 8}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := lull{5, 5}
+			var got []int
+			for i, now := range test.now {
+				if l.begun(now) {
+					got = append(got, i)
+				}
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("lulls begin at %v of %v, want %v", got, test.now, test.want)
+			}
+		})
+	}
+}
+
+// TestTrimMemory: it collects when a crowd has gone, or when there was work and no
+// more of it, and else lets Go do it.
 func TestTrimMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		collections := func() uint32 {
+		forced := func() uint32 {
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
 			return m.NumForcedGC
 		}
-		before, clients := collections(), 1000
+		before, clients := forced(), 1000
 		go trimMemory(ctx, func() int { return clients })
 		time.Sleep(3*trimInterval + 1)
 		synctest.Wait()
-		if n := collections() - before; n != 0 {
+		if n := forced() - before; n != 0 {
 			t.Errorf("%d collections, and nobody has gone", n)
 		}
 		clients = 0
 		time.Sleep(3 * trimInterval)
 		synctest.Wait()
-		if n := collections() - before; n != 2 {
+		if n := forced() - before; n != 2 {
 			t.Errorf("%d collections when all have gone, want 2", n)
+		}
+		runtime.GC() // as if there had been work
+		time.Sleep(3 * trimInterval)
+		synctest.Wait()
+		if n := forced() - before; n != 2+1+2 {
+			t.Errorf("%d collections when the work was done, want 2 more", n-2-1)
 		}
 	})
 }

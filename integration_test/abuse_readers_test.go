@@ -31,9 +31,15 @@ func TestAbuseReaders(t *testing.T) {
 				}
 				c.conn.(*net.TCPConn).SetReadBuffer(4096)
 				clients[i] = c
-				for range 8 { // more than its socket and its outbox take
-					c.text("1000000")
+				c.text("1000000")
+			}
+			// More than a socket and an outbox take. Not all of it comes, for PHP
+			// cannot keep up.
+			for !done.Load() {
+				for i := k; i < readers; i += 4 {
+					clients[i].text("1000000")
 				}
+				pause(100 * time.Millisecond)
 			}
 		})
 	}
@@ -54,7 +60,7 @@ func TestAbuseReaders(t *testing.T) {
 	if most := float64(buffers<<20)*1.25 + 4<<20; held > most {
 		t.Errorf("%.0f bytes in queues, over buffers = %dM", held, buffers)
 	}
-	if grown, most := peak-before, min(readers*(1024+64), buffers<<10)*2+(32<<10); grown > most { // Go collects at half as much again
+	if grown, most := peak-before, min(readers*(1024+64), buffers<<10)*2+(32<<10); long() && grown > most { // Go collects at half as much again
 		t.Errorf("%d readers cost %d KiB, want at most %d", readers, grown, most)
 	}
 	for _, c := range clients {
