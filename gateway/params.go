@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"slices"
@@ -71,7 +72,14 @@ type request struct {
 
 // requestParams are the same for every event of a connection.
 func requestParams(r *request) (fastcgi.Params, error) {
-	var e environment
+	size := requestRoom + len(r.uri) + len(r.query) + 2*len(r.host)
+	for name, values := range r.header {
+		size += len("HTTP_") + len(name)
+		for _, v := range values {
+			size += headerRoom + len(v)
+		}
+	}
+	e := environment{params: make(fastcgi.Params, 0, size)}
 	e.add("REQUEST_URI", r.uri)
 	e.add("QUERY_STRING", r.query)
 	e.add("REMOTE_ADDR", r.peer.addr)
@@ -99,6 +107,14 @@ func requestParams(r *request) (fastcgi.Params, error) {
 	return e.params, e.err
 }
 
+// Room in the params of a request, so that they are made in one piece: for what
+// is not of a header, the connection's own included, and for what a header's
+// value takes besides itself.
+const (
+	requestRoom = 512
+	headerRoom  = 8
+)
+
 func sortedNames(h map[string][]string) []string {
 	names := make([]string, 0, len(h))
 	for name := range h {
@@ -110,7 +126,18 @@ func sortedNames(h map[string][]string) []string {
 
 // headerParam is the param of a header's name that forwards has let pass.
 func headerParam(name string) string {
-	return "HTTP_" + strings.ReplaceAll(strings.ToUpper(name), "-", "_")
+	b := append(make([]byte, 0, 64), "HTTP_"...)
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case 'a' <= c && c <= 'z':
+			c -= 'a' - 'A'
+		case c == '-':
+			c = '_'
+		}
+		b = append(b, c)
+	}
+	return string(b)
 }
 
 // forwards reports whether the header reaches PHP. Not forwarded are those
@@ -125,18 +152,24 @@ func forwards(name string, trusted bool) bool {
 	if !plainName(name) {
 		return false
 	}
-	name = strings.ToLower(name)
-	switch name {
+	var short [32]byte // longer ones are told apart by how they begin
+	lower := short[:copy(short[:], name)]
+	for i, c := range lower {
+		if 'A' <= c && c <= 'Z' {
+			lower[i] = c + 'a' - 'A'
+		}
+	}
+	switch string(lower) {
 	case "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization",
 		"te", "trailer", "transfer-encoding", "upgrade", "content-length", "content-type", "proxy", "host":
 		return false
 	case "forwarded", "x-real-ip":
 		return trusted
 	}
-	if strings.HasPrefix(name, "x-forwarded-") {
+	if bytes.HasPrefix(lower, []byte("x-forwarded-")) {
 		return trusted
 	}
-	return !strings.HasPrefix(name, "sec-websocket-")
+	return !bytes.HasPrefix(lower, []byte("sec-websocket-"))
 }
 
 // plainName reports whether name is of [A-Za-z0-9-] only. Others, X_A or X.A,

@@ -158,6 +158,9 @@ func validKey(key string) bool {
 // parseSubprotocols decodes the values of Sec-WebSocket-Protocol (section
 // 11.3.4). No value at all is no offer.
 func parseSubprotocols(values []string) (offered []string, ok bool) {
+	if len(values) == 0 {
+		return nil, true
+	}
 	seen := map[string]bool{} // a list can be long: comparing all with all is too slow
 	for _, list := range values {
 		for element := range strings.SplitSeq(list, ",") {
@@ -205,6 +208,7 @@ func AppendResponse(b []byte, key, subprotocol string, d Deflate, extra http.Hea
 		}
 	}
 
+	b = slices.Grow(b, 256)
 	b = append(b, "HTTP/1.1 101 Switching Protocols\r\n"...)
 	b = appendField(b, "Upgrade", "websocket")
 	b = appendField(b, "Connection", "Upgrade")
