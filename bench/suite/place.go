@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A place is where one gateway and its php-fpm, or the stub in its stead, run:
@@ -118,7 +119,14 @@ func (r *running) startGateway(ctx context.Context, n *nursery, t Target, backen
 	if r.gateway, err = n.run(t.Key+" on "+backend, argv...); err != nil {
 		return err
 	}
-	return r.gateway.ready(ctx, func() bool { return connects("tcp", r.listen) })
+	if err := r.gateway.ready(ctx, func() bool { return connects("tcp", r.listen) }); err != nil {
+		return err
+	}
+	select { // nchan's processes do not know one another at once
+	case <-ctx.Done():
+	case <-time.After(t.settle):
+	}
+	return context.Cause(ctx)
 }
 
 func connects(network, address string) bool {

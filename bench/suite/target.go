@@ -24,6 +24,8 @@ type Target struct {
 	// warm is how long it works before round trips are measured, if that is
 	// longer than a cell's.
 	warm time.Duration
+	// settle is how long it needs after it listens.
+	settle time.Duration
 	// fanout is how the load publishes, as flags of bench broadcast.
 	fanout func(place) []string
 }
@@ -34,7 +36,7 @@ func Fanouts() []Target {
 		{Target: report.Target{Key: "ws-fpm", Name: "**ws-fpm**", Kind: report.Ours}, command: wsfpm(""), lines: []string{"WS-Subscribe: bench"}, fanout: func(p place) []string {
 			return []string{"-publish", "unix:" + p.control, "-target", "/channels/bench", "-hello", "-metrics", "unix:" + p.control}
 		}},
-		{Target: report.Target{Key: "nchan", Name: "nginx + nchan"}, command: nginx("nchan.conf"), fanout: func(p place) []string {
+		{Target: report.Target{Key: "nchan", Name: "nginx + nchan"}, command: nginx("nchan.conf"), settle: 2 * time.Second, fanout: func(p place) []string {
 			return []string{"-publish", p.listen, "-target", "/publish"}
 		}},
 		{Target: report.Target{Key: "floor", Name: "the floor: a loop that only writes", Kind: report.Floor}, command: func(p place) ([]string, error) {
