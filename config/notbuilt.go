@@ -11,7 +11,7 @@ type absent struct {
 }
 
 // notBuilt is the one list of what the parser knows and the program cannot do
-// yet.
+// yet: nothing at the moment.
 var notBuilt = []absent{}
 
 // lacks says what of a setting is absent.
