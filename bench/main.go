@@ -45,6 +45,9 @@ func run(args []string, out io.Writer) error {
 	}
 	command, args := args[0], args[1:]
 	switch command {
+	case "help":
+		_, err := io.WriteString(out, usage)
+		return err
 	case "report":
 		return showSaved(args, out)
 	case "quick", "full", "crowd", "fanout":
