@@ -150,14 +150,15 @@ func (m *mailbox) attempt(e lateEvent) (again bool) {
 // php-fpm alone.
 func (m *mailbox) sent(e lateEvent, again bool) (pause time.Duration) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.taken--
-	if !again {
-		m.pause = 0
+	if again && m.retired {
+		m.mu.Unlock()     // for the start of a route that is gone comes back to this mailbox
+		e.session.post(e) // to another
 		return 0
 	}
-	if m.retired {
-		e.session.post(e) // to another
+	defer m.mu.Unlock()
+	if !again {
+		m.pause = 0
 		return 0
 	}
 	m.pause = min(max(2*m.pause, lateRetry), lateRetries)

@@ -496,3 +496,28 @@ func TestLateStartOfARouteThatIsGone(t *testing.T) {
 		}
 	})
 }
+
+// So does one that a worker has in hand, for its php-fpm is down; and the worker
+// ends, for which a shutdown waits.
+func TestLateStartInHandOfARouteThatIsGone(t *testing.T) {
+	inBubble(t, 10, func(b *bubble) {
+		b.set(func() { b.down = errors.New("gone") })
+		s := b.g.startSession(b.r)
+		s.post(lateEvent{session: s, name: eventStart})
+		synctest.Wait() // it was refused, and the worker is about to try once more
+		dead := b.m
+		if dead.taken != 1 {
+			b.t.Fatalf("workers have %d events in hand, want it", dead.taken)
+		}
+		other, err := fastcgi.New(fastcgi.Options{MaxConns: 8, Dial: func(context.Context) (net.Conn, error) { return nil, errors.New("gone") }})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		b.adopt(Options{MaxConnections: 10, Routes: []Route{{Prefix: "/other", Script: "/o.php", Backend: other}}})
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if n := dead.waiting(); n != 0 || dead.workers != 0 {
+			b.t.Errorf("%d events wait, with %d workers", n, dead.workers)
+		}
+	})
+}
