@@ -15,7 +15,6 @@ import (
 type pureServer struct {
 	dec     decoder
 	closing closing
-	looked  int // at an unfinished message of so many bytes
 	out     []byte
 }
 
@@ -56,18 +55,18 @@ func (s *pureServer) take(b []byte) {
 	}
 }
 
-// inflate inflates a message, or what has come of one where that has doubled.
+// inflate inflates a message, or what has come of one where that is due.
 func (s *pureServer) inflate(ev *event) (fault *ProtocolError) {
 	if ev.deflated {
-		s.looked = 0
 		ev.payload, fault = inflate(ev.payload, ev.op, s.dec.maxMessage)
 		return fault
 	}
-	if op, payload := s.dec.beginning(); len(payload) > 0 && (len(payload) <= minBuffer || len(payload) > 2*s.looked) {
-		s.looked = len(payload)
+	if op, payload := s.dec.beginning(); len(payload) > 0 {
 		f := inflaters.Get().(*inflater)
 		defer inflaters.Put(f)
-		_, fault = f.measure(payload, false, op, s.dec.maxMessage)
+		var size int64
+		size, fault = f.measure(payload, false, op, s.dec.maxMessage)
+		s.dec.looked(size)
 	}
 	return fault
 }

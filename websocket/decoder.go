@@ -39,6 +39,7 @@ type decoder struct {
 	kind  Opcode // Text or Binary; opContinuation between messages
 	empty uint8  // its continuation frames without payload
 	zip   bool   // it is deflated
+	look  int    // length from which on it is looked at while it comes
 	text  textCheck
 	msg   []byte // payload of a message that came in parts
 
@@ -158,7 +159,7 @@ func (d *decoder) begin(h header) *ProtocolError {
 	}
 	if !h.op.control() {
 		if h.op != opContinuation {
-			d.kind, d.zip, d.empty, d.text = h.op, h.deflated, 0, textCheck{}
+			d.kind, d.zip, d.look, d.empty, d.text = h.op, h.deflated, 0, 0, textCheck{}
 		}
 		if h.length > d.most()-uint64(len(d.msg)) {
 			return &ProtocolError{StatusTooBig, "message over the limit"}
@@ -243,12 +244,25 @@ func (d *decoder) most() uint64 {
 	return n
 }
 
-// beginning is what has come of a deflated message that is not whole yet.
+// beginning is what has come of a deflated message that is not whole yet, if it
+// is to be inflated now, so that a fault shows before the end.
 func (d *decoder) beginning() (op Opcode, payload []byte) {
-	if !d.zip || d.kind == opContinuation {
+	if !d.zip || d.kind == opContinuation || len(d.msg) < d.look {
 		return opContinuation, nil
 	}
 	return d.kind, d.msg
+}
+
+// looked takes note that the beginning was inflated to size bytes. As long as
+// those are few, each byte more is reason to do so again; then it is that the
+// message has doubled. So all in all it inflates twice as much: a few bytes that
+// stand for very many are not inflated with each that comes behind them, of a
+// ping for example.
+func (d *decoder) looked(size int64) {
+	d.look = len(d.msg) + 1
+	if size > minBuffer {
+		d.look = 2 * len(d.msg)
+	}
 }
 
 // keep adds part to the message. The buffer doubles with the bytes that came:

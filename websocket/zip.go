@@ -33,20 +33,19 @@ func (c *Conn) takeDeflated(op Opcode, payload []byte) (more bool) {
 }
 
 // lookAhead inflates what has come of a deflated message, so that a fault
-// shows before its end. It reports whether there is none. It does so when the
-// message has doubled, or is very short: all in all that inflates twice as
-// much.
+// shows before its end. It reports whether there is none.
 func (c *Conn) lookAhead() bool {
 	op, payload := c.dec.beginning()
-	if len(payload) == 0 || len(payload) > minBuffer && c.dec.held() <= c.heldIn || c.closeBy.Load() != 0 {
+	if len(payload) == 0 || c.closeBy.Load() != 0 {
 		return true
 	}
 	f := inflaters.Get().(*inflater)
 	defer inflaters.Put(f)
-	_, fault := c.measure(f, op, payload, false)
+	size, fault := c.measure(f, op, payload, false)
 	if fault != nil {
 		c.fail(fault)
 	}
+	c.dec.looked(size)
 	return fault == nil
 }
 
