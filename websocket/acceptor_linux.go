@@ -19,7 +19,7 @@ type acceptor struct {
 	ticket  ticket
 	fd      descriptor // of the listening socket
 	local   netip.AddrPort
-	tunes   bool // each socket, for they do not inherit it
+	tunes   bool // each socket: those of Multipath TCP begin anew
 	greeter Greeter
 	silence time.Duration // how long an arrival may be silent
 	waiting arrivals
@@ -63,14 +63,6 @@ func (s *Server) Listen(l Listener, g Greeter, silence time.Duration) (end func(
 		return nil, nil, os.NewSyscallError("epoll_ctl", err)
 	}
 	return a.end, a.failed, nil
-}
-
-// tune sets what an accepted TCP socket is to have. The kernel hands that on from
-// a listening socket, so it costs no system call for each: but for Multipath TCP,
-// whose sockets begin anew.
-func tune(fd int) {
-	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
-	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, tcpNotsentLowat, maxUnsent)
 }
 
 // ready accepts what has come (see tenant).

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -44,10 +45,12 @@ func (d *doorkeeper) Left(a *Arrival) { d.left <- a.RemoteAddr() }
 func (d *doorkeeper) AcceptFailed(err error) (time.Duration, bool) { return d.failed(err) }
 
 // receiveAt has a new server listen, with d at the door.
-func receiveAt(t *testing.T, d *doorkeeper, silence time.Duration) (s *Server, address string, end func(), failed <-chan error) {
+func receiveAt(t *testing.T, d *doorkeeper, silence time.Duration, multipath ...bool) (s *Server, address string, end func(), failed <-chan error) {
 	t.Helper()
 	d.t, d.left, d.ended = t, make(chan netip.AddrPort, 100), make(chan Closing, 100)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(slices.Contains(multipath, true))
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -91,7 +91,7 @@ func (s *Server) Reconfigure(o Options) error {
 func (s *Server) NewConn(nc net.Conn, h Handler, l Limits) *Conn {
 	c := s.makeConn(h, l)
 	c.loop = s.pick()
-	boundUnsent(nc)
+	tuneConn(nc)
 	if c.loop.poll != nil && c.fd.take(nc) {
 		c.sock = &c.fd
 	} else {
