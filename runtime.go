@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	goMetrics "runtime/metrics"
 	"strings"
 
 	"ws-fpm/metrics"
@@ -63,6 +64,27 @@ func buffersWithin(buffers, limit int64) int64 {
 		return buffers
 	}
 	return min(buffers, max(1, limit/2))
+}
+
+// memoryIsShort is memoryShort of this process.
+func memoryIsShort() bool { return memoryShort(memoryUsed, memoryLimit()) }
+
+// memoryShort reports whether four fifths of a memory limit are used for what
+// cannot be collected; zero is no limit. Connections are most of that, so
+// newcomers are kept out, before the collector has the processor to itself.
+func memoryShort(used func() int64, limit int64) bool { return limit > 0 && used() > limit/5*4 }
+
+// memoryUsed is what the last collection left on the heap, and what Go has beside
+// the heap, in bytes.
+func memoryUsed() int64 {
+	samples := []goMetrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/unused:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	goMetrics.Read(samples)
+	used := samples[0].Value.Uint64() + samples[1].Value.Uint64()
+	for _, heap := range samples[2:] {
+		used -= heap.Value.Uint64()
+	}
+	return int64(used)
 }
 
 // observeRuntime registers what Go knows of itself.

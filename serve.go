@@ -128,7 +128,7 @@ func (p *process) run(ctx context.Context) error {
 	}
 	watched, unwatch := context.WithCancel(context.Background())
 	serving.Go(func() { p.manager.watch(watched, p.log, p.alive) })
-	serving.Go(func() { trimMemory(watched, p.clients) })
+	serving.Go(func() { trimMemory(watched, p.clients, memoryIsShort) })
 	p.told(p.manager.ready("serving"))
 	var cause error
 	for stopping := false; !stopping; {

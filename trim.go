@@ -20,8 +20,9 @@ const (
 // trimMemory gives back the memory of crowds that have gone and of work that is
 // done, until ctx ends. Go collects when more is allocated, or every two minutes,
 // and what lies in pools is left out once: a program that has become quiet would
-// keep it for minutes.
-func trimMemory(ctx context.Context, clients func() int) {
+// keep it for minutes. And when memory is short nobody comes in, so that nothing
+// would show that there is room again.
+func trimMemory(ctx context.Context, clients func() int, short func() bool) {
 	tick := time.NewTicker(trimInterval)
 	defer tick.Stop()
 	var c crowd
@@ -34,7 +35,7 @@ func trimMemory(ctx context.Context, clients func() int) {
 		case <-tick.C:
 		}
 		gone, quiet := c.left(clients()), l.begun(collections())
-		if gone || quiet {
+		if gone || quiet || short() {
 			runtime.GC()         // what is in pools stays for one more
 			debug.FreeOSMemory() // which is another
 			l.told = collections()

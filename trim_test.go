@@ -64,6 +64,39 @@ func TestLull(t *testing.T) {
 	}
 }
 
+func TestMemoryShort(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		used, limit int64
+		want        bool
+	}{
+		{"no limit", 1 << 40, 0, false},
+		{"less", 799, 1000, false},
+		{"four fifths", 800, 1000, false},
+		{"more", 801, 1000, true},
+	} {
+		if got := memoryShort(func() int64 { return test.used }, test.limit); got != test.want {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+// TestMemoryUsed: what lives is counted, garbage is not.
+func TestMemoryUsed(t *testing.T) {
+	runtime.GC()
+	before := memoryUsed()
+	lives := make([]byte, 64<<20)
+	runtime.GC()
+	with := memoryUsed()
+	runtime.KeepAlive(lives)
+	runtime.GC()
+	after := memoryUsed()
+	const slack = 8 << 20
+	if before <= 0 || with < before+64<<20-slack || with > before+64<<20+slack || after > before+slack {
+		t.Errorf("64 MiB come and go: %d, %d, %d", before, with, after)
+	}
+}
+
 // TestTrimMemory: it collects when a crowd has gone, or when there was work and no
 // more of it, and else lets Go do it.
 func TestTrimMemory(t *testing.T) {
@@ -75,8 +108,8 @@ func TestTrimMemory(t *testing.T) {
 			runtime.ReadMemStats(&m)
 			return m.NumForcedGC
 		}
-		before, clients := forced(), 1000
-		go trimMemory(ctx, func() int { return clients })
+		before, clients, short := forced(), 1000, false
+		go trimMemory(ctx, func() int { return clients }, func() bool { return short })
 		time.Sleep(3*trimInterval + 1)
 		synctest.Wait()
 		if n := forced() - before; n != 0 {
@@ -93,6 +126,12 @@ func TestTrimMemory(t *testing.T) {
 		synctest.Wait()
 		if n := forced() - before; n != 2+1+2 {
 			t.Errorf("%d collections when the work was done, want 2 more", n-2-1)
+		}
+		short = true
+		time.Sleep(3 * trimInterval)
+		synctest.Wait()
+		if n := forced() - before; n != 5+3*2 {
+			t.Errorf("%d collections while memory was short, want two at each look", n-5)
 		}
 	})
 }

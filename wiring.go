@@ -22,6 +22,7 @@ func gatewayOptions(c *config.Config, pools poolSet, log *slog.Logger) gateway.O
 		Ping:             c.Ping,
 		Pong:             c.Pong,
 		Buffers:          buffersWithin(c.Buffers, memoryLimit()),
+		MemoryShort:      memoryIsShort,
 		Software:         "ws-fpm/" + version,
 		Logger:           log,
 	}

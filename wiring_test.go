@@ -73,6 +73,10 @@ compression = on
 			Fragment: 4 << 10, Outbox: 5 << 20, Waiting: 6, ContentType: "text/plain", OnError: gateway.OnErrorClose, Compression: true,
 		}},
 	}
+	if got.MemoryShort == nil {
+		t.Error("the gateway is not told when memory is short")
+	}
+	got.MemoryShort = nil // functions cannot be compared
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
 	}

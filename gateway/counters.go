@@ -38,6 +38,7 @@ const (
 	refusedBackend outcome = "backend"         // 502, 503, 504: PHP said nothing of use
 	refusedAddress outcome = "address"         // 503
 	refusedFull    outcome = "max_connections" // 503
+	refusedMemory  outcome = "memory"          // 503: four fifths of the memory limit are in use
 	refusedBuffers outcome = "buffers"         // 503: four fifths of Buffers are in use
 	refusedDrain   outcome = "draining"        // 503
 	refusedFlood   outcome = "max_handshakes"  // closed at once
@@ -45,7 +46,7 @@ const (
 	broken         outcome = "broken"          // the client went, or writing failed
 )
 
-var outcomes = [...]outcome{accepted, refusedRequest, refusedPath, refusedSize, refusedOrigin, refusedHost, refusedByPHP, refusedBackend, refusedAddress, refusedFull, refusedBuffers,
+var outcomes = [...]outcome{accepted, refusedRequest, refusedPath, refusedSize, refusedOrigin, refusedHost, refusedByPHP, refusedBackend, refusedAddress, refusedFull, refusedMemory, refusedBuffers,
 	refusedDrain, refusedFlood, unread, broken}
 
 // answered is the result of an event that had a reply.

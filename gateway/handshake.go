@@ -219,6 +219,9 @@ func (g *Gateway) judge(r *http.Request, remote, local netip.AddrPort) (*guest, 
 func (g *Gateway) admit(v *guest) (*session, *rebuff) {
 	result, ok := refusedBuffers, !g.conns.Pressed()
 	if ok {
+		result, ok = refusedMemory, !g.opts().MemoryShort()
+	}
+	if ok {
 		result, ok = g.enter(v.route, v.visitor)
 	}
 	switch {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -152,6 +153,21 @@ func only(t *testing.T, g *Gateway) (s *session) {
 		return s != nil
 	})
 	return s
+}
+
+// While memory is short nobody else is let in, and who is there stays.
+func TestMemoryKeepsNewcomersOut(t *testing.T) {
+	var short atomic.Bool
+	g, _, address := open(t, func(r *Route, o *Options) { o.MemoryShort = short.Load })
+	c := dial(t, address)
+	short.Store(true)
+	if r := connect(t, address, lines("/ws")).response(); r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" || handshakes(g, "memory") != 1 {
+		t.Errorf("%s, %v, counted %d times; want 503 and 1", r.Status, r.Header, handshakes(g, "memory"))
+	}
+	c.say("still here")
+	c.hear("still here")
+	short.Store(false)
+	dial(t, address)
 }
 
 // While more than four fifths of the buffers are in use nobody else is let in.

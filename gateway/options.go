@@ -44,6 +44,10 @@ type Options struct {
 	Ping, Pong time.Duration
 	Buffers    int64
 
+	// MemoryShort says that the program has little memory left; newcomers are
+	// answered 503 then. Nil means that nobody knows.
+	MemoryShort func() bool
+
 	// Software is SERVER_SOFTWARE. Empty means "ws-fpm".
 	Software string
 
@@ -144,6 +148,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.MaxConnections < 0 || o.PerAddress < 0 || o.MaxHandshakes < 0 || o.HandshakeTimeout < 0 {
 		return o, fmt.Errorf("gateway: a negative option: MaxConnections %d, PerAddress %d, MaxHandshakes %d, HandshakeTimeout %v",
 			o.MaxConnections, o.PerAddress, o.MaxHandshakes, o.HandshakeTimeout)
+	}
+	if o.MemoryShort == nil {
+		o.MemoryShort = func() bool { return false }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -112,9 +112,6 @@ func TestAbuseBroadcast(t *testing.T) {
 	if gaps > 0 || len(late) != pushes*listening {
 		t.Errorf("%d of %d messages were heard, %d gaps", len(late), pushes*listening, gaps)
 	}
-	if long() && p99 > 100*time.Millisecond {
-		t.Errorf("p99 of delivery is %v", p99)
-	}
 	heard.Unlock()
 	if most := 1.25*256*1024 + 4096; held/1024 > most {
 		t.Errorf("%.0f KiB in queues, over buffers", held/1024)
@@ -125,6 +122,9 @@ func TestAbuseBroadcast(t *testing.T) {
 	closeAll(listeners)
 	work.Wait()
 	s.over()
+	if long() && p99 > max(100*time.Millisecond, s.peers.p99("during")) { // what the machine itself does
+		t.Errorf("p99 of delivery is %v", p99)
+	}
 	s.conserved()
 }
 

@@ -17,7 +17,7 @@ import (
 // each time, and soon all are in, without more requests to PHP than max_conns.
 func TestAbuseReconnectStorm(t *testing.T) {
 	clients, in := scaled(400, 14_000), time.Duration(scaled(1, 7))*time.Second // of 20,000 descriptors
-	s := besiege(t, "31 reconnect storm", besiegeOptions{crowd: clients, routes: []string{"/connect accept.php\nevents = connect, message"}})
+	s := besiege(t, "31 reconnect storm", besiegeOptions{keeps: clients, routes: []string{"/connect accept.php\nevents = connect, message"}})
 	s.f.write("accept.php", "<?php header('WS-Accept: yes');")
 	var up, refusals, failures atomic.Int64
 	var slowest atomic.Int64

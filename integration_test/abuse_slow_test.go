@@ -11,7 +11,7 @@ import (
 func TestAbuseSlowHandshakes(t *testing.T) {
 	timeout := time.Duration(scaled(2, 10)) * time.Second
 	peers := scaled(300, 4900) // a quarter of the descriptors, of which there may be 20,000
-	s := besiege(t, "19 slow handshakes", besiegeOptions{crowd: peers, global: fmt.Sprintf("max_handshakes = 6000\nhandshake_timeout = %v", timeout)})
+	s := besiege(t, "19 slow handshakes", besiegeOptions{keeps: peers, global: fmt.Sprintf("max_handshakes = 6000\nhandshake_timeout = %v", timeout)})
 	begun := time.Now()
 	conns := dialMany(t, s.g.addresses[0], peers)
 	dialled := time.Since(begun)
@@ -50,7 +50,7 @@ func TestAbuseSilentPeers(t *testing.T) {
 	timeout, peers := time.Duration(scaled(1, 5))*time.Second, scaled(150, 4900)
 	cert, key := tlsFiles(t)
 	s := besiege(t, "20 silent peers", besiegeOptions{
-		crowd:  peers,
+		keeps:  peers,
 		global: fmt.Sprintf("max_handshakes = 6000\nhandshake_timeout = %v", timeout),
 		more:   fmt.Sprintf("[listen tls]\naddress = 127.0.0.1:0\ntls_cert = %s\ntls_key = %s\n", cert, key),
 	})

@@ -131,7 +131,7 @@ func TestAbuseSoak(t *testing.T) {
 		}
 		warm = min(warm, lasts/5)
 	}
-	s := besiege(t, "71 soak", besiegeOptions{canaries: 2, crowd: clients, routes: []string{"/soak soak.php\nevents = " + allEvents}})
+	s := besiege(t, "71 soak", besiegeOptions{canaries: 2, keeps: clients, routes: []string{"/soak soak.php\nevents = " + allEvents}})
 	s.f.write("soak.php", `<?php
 if ($_SERVER['WS_EVENT'] === 'connect') header('WS-Accept: yes');
 if ($_SERVER['WS_EVENT'] === 'message') echo file_get_contents('php://input');`)

@@ -30,7 +30,7 @@ type siege struct {
 	peers    *canaries    // of another program, not attacked; nil in the short form
 	control  *http.Client // of its control API
 	before   usage
-	crowd    int
+	keeps    int
 	lines    int // of the log, when the attack began
 	begun    time.Time
 }
@@ -43,7 +43,7 @@ type usage struct{ rssKiB, goroutines, descriptors int }
 type besiegeOptions struct {
 	children int      // of php-fpm; zero: 10, which is enough for two pools
 	canaries int      // zero: canaryClients
-	crowd    int      // how many attackers there are at one time, if many
+	keeps    int      // KiB that Go does not give back: 1 for each goroutine there was at one time, a 32nd of the largest heap
 	alone    bool     // not beside other tests, in the short form either
 	global   string   // lines of the configuration above the first section
 	pool     string   // lines of [fastcgi]
@@ -59,7 +59,7 @@ func besiege(t *testing.T, name string, o besiegeOptions) *siege {
 	if !long() && !o.alone {
 		t.Parallel() // figures are for the long form
 	}
-	s := &siege{t: t, name: name, crowd: o.crowd}
+	s := &siege{t: t, name: name, keeps: o.keeps}
 	s.f = startFPM(t, fpmOptions{pool: []string{"pm.max_children = " + itoa(cmp.Or(o.children, 10)), "php_admin_value[display_errors] = off"}})
 	socket := s.f.file("control")
 	for i, route := range o.routes {
@@ -199,12 +199,12 @@ func (s *siege) over() {
 		s.t.Errorf("%d lines of log in %v", lines, lasted)
 	}
 	begun, now := time.Now(), s.usage()
-	for !now.near(s.before, s.crowd) && time.Since(begun) < recovery {
+	for !now.near(s.before, s.keeps) && time.Since(begun) < recovery {
 		pause(100 * time.Millisecond)
 		now = s.usage()
 	}
 	figure(s.t, s.name, "attack %.1f s; before %v, %.1f s after %v; %d lines of log", lasted.Seconds(), s.before, time.Since(begun).Seconds(), now, lines)
-	if !now.near(s.before, s.crowd) {
+	if !now.near(s.before, s.keeps) {
 		s.t.Errorf("%v after the attack: %v; before it: %v", recovery, now, s.before)
 	}
 	if least := time.Duration(scaled(1000, 5000)) * time.Millisecond; time.Since(begun) < least {
@@ -216,11 +216,11 @@ func (s *siege) over() {
 // recovery is how long the program has to be as it was before an attack.
 const recovery = 10 * time.Second
 
-// near says that u is about as low as before a crowd: 10 % over it, or a few
-// more, and the descriptors of goroutines, which Go keeps for others to come.
-func (u usage) near(before usage, crowd int) bool {
+// near says that u is about as low as before: 10 % over it, or a few more, and
+// what Go keeps for the next time, in KiB.
+func (u usage) near(before usage, keeps int) bool {
 	within := func(now, before, slack int) bool { return now <= before+max(before/10, slack) }
-	return within(u.rssKiB-crowd, before.rssKiB, 5<<10) && within(u.goroutines, before.goroutines, 10) &&
+	return within(u.rssKiB-keeps, before.rssKiB, 5<<10) && within(u.goroutines, before.goroutines, 10) &&
 		within(u.descriptors, before.descriptors, 5)
 }
 

@@ -12,7 +12,7 @@ import (
 // the time that pings take, those that are written to in that of a write, and
 // PHP has one disconnect event of each.
 func TestAbuseVanish(t *testing.T) {
-	idle, written := scaled(60, 10_000), scaled(10, 200)
+	idle, written := scaled(60, 10_000), scaled(10, 100)
 	ping, pong := time.Duration(scaled(1, 25))*time.Second, time.Duration(scaled(1, 10))*time.Second
 	var g *gateway
 	dialVictim, pull, by := func() (net.Conn, error) { return nil, nil }, func() {}, "a network namespace whose link goes down"
@@ -26,7 +26,7 @@ func TestAbuseVanish(t *testing.T) {
 		dialVictim, pull = func() (net.Conn, error) { return dialRaw(p.address()) }, p.freeze
 	}
 	s := besiege(t, "22, 23 vanished peers", besiegeOptions{
-		crowd:  idle,
+		keeps:  idle,
 		global: fmt.Sprintf("ping = %v\npong = %v\ntrusted_proxies = 198.18.0.0/15", ping, pong), // not counted by address
 		more:   "[listen away]\naddress = " + listen + ":0\n",
 		routes: []string{"/events leave.php\nevents = message, disconnect"},
@@ -71,6 +71,10 @@ if ($_SERVER['WS_EVENT'] === 'message') echo str_repeat('x', (int) file_get_cont
 		c.text("800000")
 		c.text("800000")
 	}
+	s.until(60*time.Second, "PHP has answered them", func(m series) bool {
+		return m[`ws_fpm_pool_connections{pool="attacked",state="in_use"}`]+m[`ws_fpm_pool_waiting{pool="attacked",state="waiting"}`] == 0 &&
+			m["ws_fpm_messages_for_clients_total{kind=\"reply\"}"] >= float64(2*written)
+	})
 	pull()
 	begun := time.Now()
 	var idleGone, writtenGone time.Duration
