@@ -137,6 +137,11 @@ func (f *front) handOn(a *websocket.Arrival, first []byte) {
 		f.gateway.count.handshakes[broken].Inc()
 		return
 	}
+	if nc.RemoteAddr() == nil { // it has gone: the system does not know any more who it was
+		nc.Close()
+		f.gateway.count.handshakes[broken].Inc()
+		return
+	}
 	select {
 	case f.handed <- &replayed{Conn: nc, rest: slices.Clone(first), until: until}:
 	default:

@@ -130,3 +130,22 @@ type deadlineConn struct {
 }
 
 func (c *deadlineConn) SetReadDeadline(t time.Time) error { c.last = t; return nil }
+
+// TestHandshakeReset: a client that is gone before net/http has its connection
+// has no address any more.
+func TestHandshakeReset(t *testing.T) {
+	b := newBackend(t, nil)
+	g := newGateway(t, Options{Routes: []Route{{Prefix: "/ws", Script: "/p/ws.php", Backend: b.client}}})
+	address := serve(t, g)
+	for range 300 {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Write([]byte("POST / HTTP/1.1\r\n"))
+		c.(*net.TCPConn).SetLinger(0)
+		c.Close()
+	}
+	eventually(t, "all are counted", func() bool { return handshakes(g, "broken")+handshakes(g, "unread") >= 300 })
+	dial(t, address).say("still here")
+}

@@ -92,7 +92,11 @@ func (g *Gateway) depart(key netip.Prefix, counted bool) {
 // socketKey is the visitorKey of the socket's other end: before a request is
 // read that is all that is known of a client.
 func (t Trust) socketKey(c net.Conn) (key netip.Prefix, counted bool) {
-	a, err := netip.ParseAddrPort(c.RemoteAddr().String())
+	remote := c.RemoteAddr()
+	if remote == nil {
+		return netip.Prefix{}, false // it has gone, and nobody knows who it was
+	}
+	a, err := netip.ParseAddrPort(remote.String())
 	if err != nil {
 		return netip.Prefix{}, false
 	}
