@@ -15,6 +15,7 @@ func TestWsFpm(t *testing.T) {
 	for _, test := range []struct{ script, program, debianPackage string }{
 		{"values.php", "php", "php-cli"},
 		{"replies.php", "php-cgi", "php-cgi"},
+		{"api.php", "php", "php-cli"},
 	} {
 		t.Run(test.script, func(t *testing.T) {
 			t.Parallel()

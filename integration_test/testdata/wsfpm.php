@@ -23,7 +23,12 @@ function keep(string $file, Event $e): void
 
 (new WsFpm\Script)
     ->start(function (Event $e) { keep('start', $e); })
-    ->disconnect(function (Event $e) { keep('gone', $e); })
+    ->disconnect(function (Event $e, Reply $r) {
+        keep('gone', $e);
+        if (in_array('room:1', $e->channels(), true)) {
+            $r->publish('room:1')->json(['left' => $e->id]);
+        }
+    })
     ->connect(function (Event $e, Reply $r) {
         switch ($_GET['do'] ?? '') {
             case 'accept':
@@ -32,6 +37,7 @@ function keep(string $file, Event $e): void
                 break;
             case 'quiet': $r->accept(); break;
             case 'close': $r->accept()->send('first')->close(4401, 'sign in'); break;
+            case 'listen': $r->accept()->user($_GET['user'] ?? '1')->subscribe('room:1', 'news')->publish('room:1')->excludeSelf()->alsoReply()->json(['came' => $e->id]); break;
             case 'reject':
                 header('WWW-Authenticate: Bearer');
                 $r->reject(401, 'who are you');
@@ -53,6 +59,13 @@ function keep(string $file, Event $e): void
         switch ($do['do']) {
             case 'tell': $r->json(told($e) + ['cookies' => $_COOKIE]); break;
             case 'send': $r->send($do['text']); break;
+            case 'say': $r->publish(...$do['to'])->send($do['text']); break;
+            case 'say to others': $r->send($do['text'])->publish(...$do['to'])->excludeSelf(); break;
+            case 'move': $r->unsubscribe(...$do['from'])->subscribe(...$do['to'])->json($e->channels()); break;
+            case 'push': // by way of the API, from within a message
+                $api = new WsFpm\Api;
+                $r->json([$api->publish('room:1', $do['text']), $api->send($e->id, 'to myself'), $api->connection($e->id)['channels']]);
+                break;
             case 'nothing': echo 'printed, not sent'; break;
             case 'bind': $r->user($do['user'])->set('room_id', $do['room']); break;
             case 'close': $r->send('bye')->close(4002, 'ünough'); break;

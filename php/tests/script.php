@@ -41,6 +41,17 @@ $cases = [
     'stream of what is no text' => function (Event $e, Reply $r) { $r->stream(['a', "\xff"]); },
     'stream that closes' => function (Event $e, Reply $r) { $r->stream((function () use ($r) { yield 'a'; $r->close(4002, 'enough'); })()); },
     'stream that binds too late' => function (Event $e, Reply $r) { $r->stream((function () use ($r) { yield 'a'; $r->user('1'); })()); },
+    'listens' => function (Event $e, Reply $r) { $r->subscribe('a', 'room:1')->subscribe('c')->unsubscribe('b')->unsubscribe('d')->send('x'); },
+    'listens to nothing more' => function (Event $e, Reply $r) { $r->unsubscribe('b', '*')->subscribe('a'); },
+    'lists of none' => function (Event $e, Reply $r) { $r->subscribe(...[])->unsubscribe(...[])->send('x'); },
+    'publishes' => function (Event $e, Reply $r) { $r->publish('room:1')->publish('room:2')->send('x'); },
+    'publishes as well' => function (Event $e, Reply $r) { $r->send('x')->publish('a')->excludeSelf()->alsoReply(); },
+    'accepts and publishes' => function (Event $e, Reply $r) { $r->accept()->subscribe('a')->publish('a')->json(['came' => 1]); },
+    'publishes without accept' => function (Event $e, Reply $r) { $r->subscribe('a')->publish('a')->send('secret'); },
+    'publishes a stream' => function (Event $e, Reply $r) { $r->publish('a')->stream(['b']); },
+    'publishes nothing' => function (Event $e, Reply $r) { $r->publish('a'); },
+    'excludes from nothing' => function (Event $e, Reply $r) { $r->excludeSelf()->send('x'); },
+    'says that it left' => function (Event $e, Reply $r) { $r->publish('a')->send('left'); },
     'an injected user' => function (Event $e, Reply $r) { $r->user("42\r\nWS-Accept: yes")->accept(); },
 ];
 

@@ -91,11 +91,16 @@ $nonsense = [
     'stream' => [$connect, $gone, $start],
     'interruptible' => [$connect, $gone, $start],
     'close' => [$gone, $start],
+    'subscribe' => [$gone, $start],
+    'unsubscribe' => [$connect, $gone, $start],
+    'publish' => [$start],
+    'excludeSelf' => [$start],
+    'alsoReply' => [$gone, $start],
     'user' => [$gone, $start],
     'set' => [$gone, $start],
     'expire' => [$gone, $start],
 ];
-$arguments = ['send' => ['x'], 'json' => [1], 'binary' => ['x'], 'stream' => [['x']], 'user' => ['x'], 'set' => ['a', 'b'], 'expire' => [1]];
+$arguments = ['publish' => ['x'], 'send' => ['x'], 'json' => [1], 'binary' => ['x'], 'stream' => [['x']], 'user' => ['x'], 'set' => ['a', 'b'], 'expire' => [1]];
 foreach ($nonsense as $method => $events) {
     foreach ([$connect, $message, $gone, $start] as $event) {
         $want = in_array($event, $events, true) ? LogicException::class : 'nothing thrown';
@@ -110,3 +115,28 @@ refuses('accept after reject', LogicException::class, function () use ($connect)
 refuses('a second handler', LogicException::class, function () {
     (new WsFpm\Script)->message('strlen')->message('strlen');
 });
+
+// Names of channels, wherever one is said.
+$names = [
+    'a' => true, 'room:1/x@y.z-_' => true, '...' => true, '.a' => true, 'a/b' => true, str_repeat('x', 200) => true, str_repeat('x', 201) => false,
+    '' => false, '*' => false, 'a b' => false, 'a,b' => false, 'a;reply' => false, 'a; exclude=self' => false, "a\n" => false, "a\r\nWS-Close: 4000" => false, "a\0" => false,
+    '.' => false, '..' => false, '/a' => false, 'a/' => false, 'a//b' => false, 'a/./b' => false, 'a/../b' => false, 'a/..' => false, '../a' => false, 'ä' => false, "\xff" => false,
+];
+$api = new WsFpm\Api('unix:/nowhere');
+foreach ($names as $name => $good) {
+    $name = (string) $name;
+    $shown = json_encode(substr($name, 0, 20), JSON_INVALID_UTF8_SUBSTITUTE);
+    foreach (['subscribe', 'unsubscribe', 'publish'] as $method) {
+        $want = $good || ($name === '*' && $method === 'unsubscribe') ? 'nothing thrown' : InvalidArgumentException::class;
+        refuses("$method $shown", $want, function () use ($message, $method, $name) { (new Reply($message))->$method('fine', $name); });
+    }
+    $want = $good ? WsFpm\ApiException::class : InvalidArgumentException::class; // for there is nobody to connect to
+    refuses("to publish to $shown", $want, function () use ($api, $name) { $api->publish($name, 'x'); });
+    refuses("who listens to $shown", $want, function () use ($api, $name) { $api->channel($name); });
+    refuses("a batch for $shown", $want, function () use ($api, $name) { $api->batch([['channel' => $name, 'message' => 'x']]); });
+}
+refuses('to publish to no channel', InvalidArgumentException::class, function () use ($message) { (new Reply($message))->publish(...[]); });
+refuses('at disconnect a message for nobody', LogicException::class, function () use ($gone) { (new Reply($gone))->send('x'); });
+refuses('at disconnect a message for others', 'nothing thrown', function () use ($gone) { (new Reply($gone))->publish('a')->json(['left' => 1]); });
+check('channels', (new Event(['WS_EVENT' => 'message', 'WS_CHANNELS' => 'room:1,news']))->channels(), ['room:1', 'news']);
+check('no channels', $message->channels(), []);
