@@ -8,13 +8,13 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
 
+	"ws-fpm/control"
 	"ws-fpm/fastcgi"
 	"ws-fpm/fpm"
 	"ws-fpm/gateway"
@@ -61,7 +61,7 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		defer cancel()
 		php.Stop(ctx)
 	}()
-	d, err := startDemo(php, scripts, l, log)
+	d, err := startDemo(ctx, php, scripts, l, log)
 	if err != nil {
 		return err
 	}
@@ -76,11 +76,18 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if *once {
 		return nil
 	}
+	if flags.Arg(0) == "" {
+		fmt.Fprintf(stderr, "\nTo push to the chat: echo hi | %s push -api %s -channel chat/lobby\n", os.Args[0], d.api)
+	}
 	fmt.Fprintf(stderr, "\nOpen http://%s/ in a browser. Ctrl-C ends the demo.\n", loopback(l.Addr().String()))
 	select {
 	case <-ctx.Done():
 		return nil
 	case err := <-d.failed:
+		d.failed <- nil // for stop
+		return err
+	case err := <-d.private:
+		d.private <- nil
 		return err
 	case <-php.Done():
 		return errors.New("demo: php-fpm has ended")
@@ -91,18 +98,23 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 type demonstration struct {
 	gateway *gateway.Gateway
 	backend *fastcgi.Client
+	control *control.Server
+	api     string     // where it is
 	failed  chan error // why serving ended, if not by stop
+	private chan error // the same of the control API
 }
 
-func startDemo(php *fpm.Server, scripts demoScripts, l net.Listener, log *slog.Logger) (*demonstration, error) {
+func startDemo(ctx context.Context, php *fpm.Server, scripts demoScripts, l net.Listener, log *slog.Logger) (*demonstration, error) {
 	network, address := php.Addr()
 	backend, err := fastcgi.New(fastcgi.Options{Network: network, Address: address, KeepAlive: time.Second})
 	if err != nil {
 		return nil, err
 	}
+	api := "unix:" + filepath.Join(php.Dir(), "control.sock")
 	options := gateway.Options{
 		Software:   "ws-fpm/" + version,
-		Fallback:   demoPage(),
+		API:        api,
+		Fallback:   demoPages(backend, scripts, api, log),
 		ShowErrors: true,
 		Hosts:      ownHost,
 		Logger:     log,
@@ -115,7 +127,10 @@ func startDemo(php *fpm.Server, scripts demoScripts, l net.Listener, log *slog.L
 	if err != nil {
 		return nil, err
 	}
-	d := &demonstration{gateway: g, backend: backend, failed: make(chan error, 1)}
+	d := &demonstration{gateway: g, backend: backend, api: api, failed: make(chan error, 1), private: make(chan error, 1)}
+	if err := d.openControl(ctx, php, log); err != nil {
+		return nil, err
+	}
 	go func() { d.failed <- g.Serve(l) }()
 	return d, nil
 }
@@ -125,8 +140,10 @@ func (d *demonstration) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), demoStop)
 	defer cancel()
 	d.gateway.Shutdown(ctx)
+	d.control.Shutdown(ctx)
 	d.backend.Close(ctx)
 	<-d.failed
+	<-d.private
 }
 
 // firstMessage sends text as a client would and returns the answer.
@@ -194,24 +211,6 @@ func newDemoScripts(dir string) (demoScripts, error) {
 		{Prefix: "/echo", Script: script("echo.php")},
 		{Prefix: "/slow", Script: script("slow.php")},
 		{Prefix: "/fatal", Script: script("fatal.php")},
+		{Prefix: "/chat/ws", Script: script("examples/chat-ws.php"), Events: []string{"connect", "message", "disconnect"}},
 	}}, nil
-}
-
-// demoPage serves the page to send messages from.
-func demoPage() http.Handler {
-	files := http.FileServerFS(examplePage())
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "+
-			"connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cache-Control", "no-store")
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			h.Set("Allow", "GET, HEAD")
-			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
-			return
-		}
-		files.ServeHTTP(w, r)
-	})
 }

@@ -50,7 +50,7 @@ func TestOwnHost(t *testing.T) {
 }
 
 func TestDemoPage(t *testing.T) {
-	page := demoPage()
+	page := demoPages(nil, demoScripts{}, "", nil)
 	tests := []struct {
 		name, method, path string
 		status             int
@@ -70,6 +70,43 @@ func TestDemoPage(t *testing.T) {
 		}
 		if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") {
 			t.Errorf("%s: Content-Security-Policy is %q", test.name, csp)
+		}
+	}
+}
+
+// The chat is served with the examples only: its page, what belongs to that, and
+// two scripts that are asked by POST. No other file of PHP's is a page.
+func TestDemoPages(t *testing.T) {
+	chat, own := demoPages(nil, demoScripts{temp: "/nowhere"}, "", nil), demoPages(nil, demoScripts{}, "", nil)
+	tests := []struct {
+		method, path string
+		status       int // with the examples; without, where it is 404
+	}{
+		{"GET", "/chat", 301},
+		{"GET", "/chat/", 200},
+		{"HEAD", "/chat/chat.js", 200},
+		{"GET", "/chat/chat.css", 200},
+		{"GET", "/chat/chat.svg", 200},
+		{"POST", "/chat/", 405},
+		{"GET", "/chat/chat-login.php", 405},
+		{"GET", "/chat/chat-push.php", 405},
+		{"POST", "/chat/chat-ws.php", 405}, // as any POST to what is none
+		{"GET", "/chat/chat-ws.php", 404},
+		{"GET", "/chat/chat-rooms.php", 404},
+		{"GET", "/chat/../ws.php", 404},
+	}
+	for _, test := range tests {
+		w := httptest.NewRecorder()
+		chat.ServeHTTP(w, httptest.NewRequest(test.method, test.path, nil))
+		if w.Code != test.status {
+			t.Errorf("%s %s = %d; want %d", test.method, test.path, w.Code, test.status)
+		}
+		if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") {
+			t.Errorf("%s %s: Content-Security-Policy is %q", test.method, test.path, csp)
+		}
+		w = httptest.NewRecorder()
+		if own.ServeHTTP(w, httptest.NewRequest("GET", test.path, nil)); w.Code != 404 {
+			t.Errorf("without the examples GET %s = %d; want 404", test.path, w.Code)
 		}
 	}
 }

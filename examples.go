@@ -27,11 +27,21 @@ func unpackExamples() (dir string, err error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return "", err
 	}
+	if err := os.Mkdir(filepath.Join(dir, "examples"), 0o755); err != nil {
+		return "", err
+	}
+	if err := os.Chmod(filepath.Join(dir, "examples"), 0o755); err != nil { // whatever the umask is
+		return "", err
+	}
 	names, err := fs.Glob(php.Files, "*.php")
 	if err != nil {
 		return "", err
 	}
-	for _, name := range names {
+	chat, err := fs.Glob(php.Files, "examples/*.php")
+	if err != nil {
+		return "", err
+	}
+	for _, name := range append(names, chat...) {
 		b, err := fs.ReadFile(php.Files, name)
 		if err != nil {
 			return "", err
@@ -40,7 +50,7 @@ func unpackExamples() (dir string, err error) {
 		if err := os.WriteFile(path, b, 0o644); err != nil {
 			return "", err
 		}
-		if err := os.Chmod(path, 0o644); err != nil { // whatever the umask is
+		if err := os.Chmod(path, 0o644); err != nil {
 			return "", err
 		}
 	}

@@ -42,6 +42,7 @@ type Server struct {
 	binary, dir      string
 	network, address string
 	grace            time.Duration
+	uid              int // of the workers
 	log              *slog.Logger
 
 	stop chan struct{} // closed when the phase becomes stopping
@@ -117,6 +118,9 @@ func prepare(ctx context.Context, o Options) (s *Server, err error) {
 	if s.dir, err = makeDir(o.Dir, as); err != nil {
 		return nil, err
 	}
+	if s.uid = os.Geteuid(); as.name != "" {
+		s.uid = as.uid
+	}
 	err = s.configure(o, as)
 	if err == nil {
 		err = s.checkFree(ctx)
@@ -175,6 +179,9 @@ func (s *Server) Addr() (network, address string) { return s.network, s.address 
 // Dir gives the server's directory, which is removed when it stops. The
 // workers can read what others may read in it.
 func (s *Server) Dir() string { return s.dir }
+
+// UID gives the user whom the workers run as.
+func (s *Server) UID() int { return s.uid }
 
 // Pid gives the process id of the master, which is also its process group's.
 // It is zero while there is none.
