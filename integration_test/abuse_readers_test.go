@@ -13,31 +13,43 @@ import (
 // TestAbuseReaders: clients that never read what they asked for are each cut at
 // their outbox or after 10 s, and all together hold no more than buffers.
 func TestAbuseReaders(t *testing.T) {
-	readers, buffers := scaled(60, 2000), scaled(16, 256)
-	s := besiege(t, "24 readers that never read", besiegeOptions{
+	readers, buffers, size := scaled(60, 2000), scaled(16, 256), scaled(100_000, 1_000_000)
+	// Not so much at once that small messages of others find no room.
+	s := besiege(t, "24 readers that never read", besiegeOptions{keeps: buffers << 5,
 		global: fmt.Sprintf("buffers = %dM", buffers), routes: []string{"/flood output.php\noutbox = 1M"}})
 	s.canaries.noNewcomers.Store(true) // over 80 % of buffers nobody else is let in
+	s.canaries.noNewcomers.Store(true) // they are refused while the buffers are full
 	before := s.g.memory("status", "VmRSS")
 	clients := make([]*client, readers)
 	var work sync.WaitGroup
 	var done atomic.Bool
+	var refusals atomic.Int64
 	for k := range 4 {
 		work.Go(func() {
-			for i := k; i < readers && !done.Load(); i += 4 {
+			for i := k; i < readers && !done.Load(); {
 				c, err := connect(s.g.at("/flood"))
+				if errors.Is(err, errRefused) { // while the buffers are full: somebody is about to be cut
+					c.conn.Close()
+					refusals.Add(1)
+					pause(20 * time.Millisecond)
+					continue
+				}
 				if err != nil {
 					t.Errorf("reader %d: %v", i, err)
 					return
 				}
 				c.conn.(*net.TCPConn).SetReadBuffer(4096)
 				clients[i] = c
-				c.text("1000000")
+				c.text(itoa(size))
+				i += 4
 			}
 			// More than a socket and an outbox take. Not all of it comes, for PHP
 			// cannot keep up.
 			for !done.Load() {
-				for i := k; i < readers; i += 4 {
-					clients[i].text("1000000")
+				for i := k; i < readers && clients[i] != nil; i += 4 {
+					for range 1_000_000 / size {
+						clients[i].text(itoa(size))
+					}
 				}
 				pause(100 * time.Millisecond)
 			}
@@ -53,8 +65,8 @@ func TestAbuseReaders(t *testing.T) {
 	})
 	done.Store(true)
 	work.Wait()
-	figure(t, s.name, "%d readers: %v cut for the outbox, %v for buffers, %v for the time of a write, after %.1f s; RSS %d KiB, at most %+d KiB; in queues at most %.0f KiB of %d MiB",
-		readers, m[`ws_fpm_cut_total{cause="outbox"}`], m[`ws_fpm_cut_total{cause="buffers"}`], m[`ws_fpm_cut_total{cause="write_timeout"}`],
+	figure(t, s.name, "%d readers, told %d times to come later: %v cut for the outbox, %v for buffers, %v for the time of a write, after %.1f s; RSS %d KiB, at most %+d KiB; in queues at most %.0f KiB of %d MiB",
+		readers, refusals.Load(), m[`ws_fpm_cut_total{cause="outbox"}`], m[`ws_fpm_cut_total{cause="buffers"}`], m[`ws_fpm_cut_total{cause="write_timeout"}`],
 		time.Since(s.begun).Seconds(), before, peak-before, held/1024, buffers)
 	// What connections being shed still hold is a quarter of that at most.
 	if most := float64(buffers<<20)*1.25 + 4<<20; held > most {
