@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -25,16 +26,19 @@ func TestAbuseFaults(t *testing.T) {
 		return faultKinds[random.IntN(len(faultKinds))](random)
 	}
 	// The proxies are there before what they stand between.
-	var f *phpFPM
-	var g *gateway
-	toFPM := startFaultProxy(t, func() (net.Conn, error) { return net.Dial(f.network, f.address) }, choose)
-	toGateway := startFaultProxy(t, func() (net.Conn, error) { return dialRaw(g.addresses[0]) }, choose)
+	var between atomic.Pointer[siege]
+	toFPM := startFaultProxy(t, func() (net.Conn, error) {
+		f := between.Load().f
+		return net.Dial(f.network, f.address)
+	}, choose)
+	toGateway := startFaultProxy(t, func() (net.Conn, error) { return dialRaw(between.Load().g.addresses[0]) }, choose)
 	s := besiege(t, "95 faults", besiegeOptions{
 		global: "ping = 1s\npong = 1s",
 		more:   "[fastcgi faulty]\naddress = " + toFPM.address() + "\ntimeout = 5s\n",
 		routes: []string{"/faulty whole.php\nfastcgi = faulty", "/fine whole.php"},
 	})
-	f, g = s.f, s.g
+	between.Store(s)
+	f, g := s.f, s.g
 	f.write("whole.php", wholeScript)
 
 	var work sync.WaitGroup

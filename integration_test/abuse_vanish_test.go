@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -14,15 +15,15 @@ import (
 func TestAbuseVanish(t *testing.T) {
 	idle, written := scaled(60, 10_000), scaled(10, 100)
 	ping, pong := time.Duration(scaled(1, 25))*time.Second, time.Duration(scaled(1, 10))*time.Second
-	var g *gateway
+	var attacked atomic.Pointer[gateway]
 	dialVictim, pull, by := func() (net.Conn, error) { return nil, nil }, func() {}, "a network namespace whose link goes down"
 	listen := "127.0.0.1"
 	if w, err := newAway(t); err == nil {
 		listen = w.home
-		dialVictim, pull = func() (net.Conn, error) { return w.dial(g.addresses[1]) }, w.pull
+		dialVictim, pull = func() (net.Conn, error) { return w.dial(attacked.Load().addresses[1]) }, w.pull
 	} else {
 		by = fmt.Sprintf("a proxy that passes nothing on (no network of its own: %v)", err)
-		p := startFaultProxy(t, func() (net.Conn, error) { return dialRaw(g.addresses[1]) }, func(int) fault { return fault{} })
+		p := startFaultProxy(t, func() (net.Conn, error) { return dialRaw(attacked.Load().addresses[1]) }, func(int) fault { return fault{} })
 		dialVictim, pull = func() (net.Conn, error) { return dialRaw(p.address()) }, p.freeze
 	}
 	s := besiege(t, "22, 23 vanished peers", besiegeOptions{
@@ -31,7 +32,7 @@ func TestAbuseVanish(t *testing.T) {
 		more:   "[listen away]\naddress = " + listen + ":0\n",
 		routes: []string{"/events leave.php\nevents = message, disconnect"},
 	})
-	g = s.g
+	attacked.Store(s.g)
 	// A message is answered with so many bytes; a disconnect is written down.
 	s.f.write("leave.php", `<?php require __DIR__ . '/record.inc.php';
 if ($_SERVER['WS_EVENT'] === 'disconnect') record($_SERVER['WS_CONNECTION_ID']);
@@ -47,7 +48,7 @@ if ($_SERVER['WS_EVENT'] === 'message') echo str_repeat('x', (int) file_get_cont
 					return
 				}
 				c := newClient(conn)
-				if err := c.open(handshake{address: g.addresses[1], path: "/events"}); err != nil {
+				if err := c.open(handshake{address: s.g.addresses[1], path: "/events"}); err != nil {
 					t.Errorf("victim %d: %v", i, err)
 					return
 				}
