@@ -65,7 +65,8 @@ type Options struct {
 	Buffers int64
 
 	// Loops is the number of event loops, each with an epoll instance of its
-	// own. Zero means one for each core that Go uses.
+	// own. Zero means one for each two cores that Go uses: a loop that has
+	// more to do at a time costs less, and whoever answers needs the others.
 	Loops int
 
 	// Blocking makes a goroutine wait for each connection, as happens anyway
@@ -81,7 +82,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.Ping = cmp.Or(o.Ping, 25*time.Second)
 	o.Pong = cmp.Or(o.Pong, 10*time.Second)
 	o.Buffers = cmp.Or(o.Buffers, 256<<20)
-	o.Loops = cmp.Or(o.Loops, runtime.GOMAXPROCS(0))
+	o.Loops = cmp.Or(o.Loops, max(1, runtime.GOMAXPROCS(0)/2))
 	if o.Ping < 0 || o.Pong < 0 || o.Buffers < 0 || o.Loops < 0 {
 		return o, fmt.Errorf("websocket: a negative option: Ping %v, Pong %v, Buffers %d, Loops %d",
 			o.Ping, o.Pong, o.Buffers, o.Loops)
