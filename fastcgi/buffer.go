@@ -1,27 +1,67 @@
 package fastcgi
 
-import "sync"
+import (
+	"math/bits"
+	"slices"
+	"sync"
+)
 
 const (
-	readSize  = 32 << 10 // of a connection's read buffer
-	maxPooled = 64 << 10 // larger buffers are left to the garbage collector
+	readSize   = 32 << 10 // of a connection's read buffer
+	maxPlain   = 64 << 10 // a buffer up to this size serves whatever comes
+	maxPooled  = 2 << 20  // larger buffers are left to the garbage collector
+	minLarge   = 2 * maxPlain
+	largeSizes = 5 // minLarge, twice that, and so on up to maxPooled
 )
 
 var (
 	readBufs  = sync.Pool{New: func() any { b := make([]byte, readSize); return &b }}
 	plainBufs = sync.Pool{New: func() any { return new([]byte) }}
+
+	// largeBufs are kept apart by size, so that what waits never holds more
+	// than twice the memory that it counts for.
+	largeBufs = [largeSizes]sync.Pool{}
 )
 
 func takeBuf() *[]byte { return plainBufs.Get().(*[]byte) }
+
+// growBuf gives a buffer with the content of b and room for n bytes in all. It
+// takes b back if it gives another.
+func growBuf(b *[]byte, n int) *[]byte {
+	switch {
+	case n <= cap(*b):
+		return b
+	case n <= maxPlain || n > maxPooled:
+		*b = slices.Grow(*b, n-len(*b))
+		return b
+	}
+	i := sizeOf(n)
+	next, ok := largeBufs[i].Get().(*[]byte)
+	if !ok {
+		made := make([]byte, 0, minLarge<<i)
+		next = &made
+	}
+	*next = append(*next, *b...)
+	putBuf(b)
+	return next
+}
+
+// sizeOf is the first of the large sizes that has room for n bytes.
+func sizeOf(n int) int { return bits.Len(uint((n - 1) / minLarge)) }
 
 func putBuf(b *[]byte) {
 	if b == nil {
 		return
 	}
 	poison(*b)
-	if cap(*b) > maxPooled {
-		return // one large request must not pin its memory for good
+	switch n := cap(*b); {
+	case n <= maxPlain:
+		*b = (*b)[:0]
+		plainBufs.Put(b)
+	case n >= minLarge && n <= maxPooled && n == minLarge<<sizeOf(n):
+		*b = (*b)[:0]
+		largeBufs[sizeOf(n)].Put(b)
 	}
-	*b = (*b)[:0]
-	plainBufs.Put(b)
+	// Any other size is not worth keeping: one large request must not pin its
+	// memory for good.
 }

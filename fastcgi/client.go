@@ -121,23 +121,24 @@ func (c *Client) attempt(ctx context.Context, req *Request, entered time.Time) (
 		}
 		r := &Response{class: req.Class, ready: make(chan struct{}, 1)}
 		r.head.maxBytes, r.head.maxLines = c.opts.MaxHead, c.opts.MaxHeadLines
-		wire := takeBuf()
-		if err := c.encode(wire, r, req); err != nil {
-			putBuf(wire)
+		if err := c.encode(r, req); err != nil {
 			c.putBack(cn, req.Class)
 			return nil, err
 		}
 		if cn == nil {
 			if cn, err = c.open(ctx, req.Class, alone, entered); err != nil {
-				putBuf(wire)
+				putBuf(r.wire)
 				return nil, err
 			}
+			if !cn.watch() {
+				c.work.Go(cn.readLoop)
+			}
 		}
-		r.cn, r.wire = cn, wire
+		r.cn = cn
 		if !cn.send(r) {
 			// It closed just now, and nothing was sent. Each such connection
 			// is gone for good, so this ends.
-			putBuf(wire)
+			putBuf(r.wire)
 			c.letGo(req.Class)
 			continue
 		}
@@ -145,7 +146,7 @@ func (c *Client) attempt(ctx context.Context, req *Request, entered time.Time) (
 	}
 }
 
-// open opens a connection in a slot that was granted.
+// open opens a connection in a slot that was granted. The caller has it read.
 func (c *Client) open(ctx context.Context, class Class, alone bool, entered time.Time) (*conn, *Error) {
 	nc, cn, err := c.dial(ctx, alone, entered)
 	if err != nil {
@@ -166,15 +167,12 @@ func (c *Client) open(ctx context.Context, class Class, alone bool, entered time
 	c.pool.conns = append(c.pool.conns, cn)
 	c.mu.Unlock()
 	c.work.Add(1) // until it is gone
-	if !cn.watch() {
-		c.work.Go(cn.readLoop)
-	}
 	return cn, nil
 }
 
 // encode writes all of a request into one buffer, so that it can reach the
 // server in one write. GET_VALUES rides behind it if the connection is kept.
-func (c *Client) encode(wire *[]byte, r *Response, req *Request) *Error {
+func (c *Client) encode(r *Response, req *Request) *Error {
 	method, body := "POST", req.Body
 	if req.Get {
 		method, body = "GET", nil
@@ -185,8 +183,11 @@ func (c *Client) encode(wire *[]byte, r *Response, req *Request) *Error {
 	tail := appendPair(own[:0], "REQUEST_METHOD", method)
 	tail = appendPair(tail, "CONTENT_LENGTH", string(strconv.AppendInt(digits[:0], int64(len(body)), 10)))
 
-	b, err := appendParams(appendBegin(*wire, 1, r.keep), 1, req.Params, tail)
+	r.wire = growBuf(takeBuf(), wireSize(req.Params, len(tail), len(body)))
+	b, err := appendParams(appendBegin(*r.wire, 1, r.keep), 1, req.Params, tail)
 	if err != nil {
+		putBuf(r.wire)
+		r.wire = nil
 		return &Error{Outcome: NotExecuted, Kind: KindRequest, Op: "encoding a request", Err: err}
 	}
 	r.commit = len(b)
@@ -194,7 +195,7 @@ func (c *Client) encode(wire *[]byte, r *Response, req *Request) *Error {
 	if r.keep {
 		b = appendGetValues(b)
 	}
-	*wire = b
+	*r.wire = b
 	return nil
 }
 

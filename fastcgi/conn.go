@@ -110,12 +110,13 @@ func (c *Client) newConn(nc net.Conn) *conn {
 // may happen under the lock: closing waits for the kernel, and the client may
 // touch other connections.
 func (cn *conn) unlock() {
+	if cn.todo == (todo{}) {
+		cn.mu.Unlock()
+		return
+	}
 	do := cn.todo
 	cn.todo = todo{}
 	cn.mu.Unlock()
-	if do == (todo{}) {
-		return
-	}
 	tell := do.tell
 	do.tell = nil
 	switch {

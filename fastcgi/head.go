@@ -179,12 +179,15 @@ type knownHead struct {
 	head head
 }
 
+// begins reports whether b begins with the head, and how long that is.
+func (k *knownHead) begins(b []byte) (n int, ok bool) {
+	n = len(k.text)
+	return n, n > 0 && len(b) >= n && string(b[:n]) == k.text
+}
+
 // parse is [headReader.parse]. The fields it gives are shared: they must not be
 // changed.
 func (k *knownHead) parse(h *headReader) (head, error) {
-	if k.text == string(h.buf) && k.text != "" {
-		return k.head, nil
-	}
 	parsed, err := h.parse()
 	if err != nil {
 		return head{}, err

@@ -182,7 +182,10 @@ func (c *Client) dispatchLocked() {
 	if c.pool.line.len() == 0 {
 		return
 	}
-	now := time.Now()
+	var now time.Time // only for whoever can have waited too long
+	if c.pool.line.waiting[Connect].n+c.pool.line.waiting[Disconnect].n > 0 {
+		now = time.Now()
+	}
 	for w := c.pool.line.head(now); w != nil; w = c.pool.line.head(now) {
 		cn, ok := c.takeLocked(w.class, w.alone)
 		if !ok {

@@ -16,6 +16,12 @@ func (r *Response) stdoutLocked(data []byte) {
 		r.lastData = now
 		r.nextDataLocked(now)
 	}
+	if r.phase == respHead && r.headBuf == nil {
+		if n, ok := r.cn.head.begins(data); ok {
+			data = data[n:]
+			r.beginLocked(r.cn.head.head)
+		}
+	}
 	if r.phase == respHead {
 		if r.headBuf == nil {
 			r.headBuf = takeBuf()
@@ -57,13 +63,18 @@ func (r *Response) headLocked() error {
 		return err
 	}
 	r.freeHeadLocked()
+	r.beginLocked(h)
+	return nil
+}
+
+// beginLocked begins the body.
+func (r *Response) beginLocked(h head) {
 	r.Status, r.Reason, r.Header = h.status, h.reason, h.fields
 	if h.skipped > 0 {
 		r.cn.client.n.headLinesSkipped.Add(uint64(h.skipped))
 	}
 	r.phase = respBody
 	r.signal()
-	return nil
 }
 
 func (r *Response) stderrLocked(data []byte) {
@@ -236,6 +247,11 @@ func (r *Response) intoLocked(data []byte) {
 		r.failLocked(&Error{Outcome: Executed, Kind: KindTooBig, Op: "reading a reply", Err: errBodyTooBig})
 		r.lingerLocked()
 		return
+	}
+	if room := len(r.into) + len(data); room > cap(r.into) && r.start.buf != nil {
+		*r.start.buf = r.into
+		r.start.buf = growBuf(r.start.buf, max(room, 2*cap(r.into))) // by itself it would grow by a quarter
+		r.into = *r.start.buf
 	}
 	r.into = append(r.into, data...)
 }

@@ -62,6 +62,17 @@ func appendHeader(b []byte, typ uint8, id uint16, content int) []byte {
 	return append(b, version1, typ, byte(id>>8), byte(id), byte(content>>8), byte(content), 0, 0)
 }
 
+// wireSize is at least how long a request is, FCGI_GET_VALUES included, if no
+// record of it is cut short for a pair that does not fit.
+func wireSize(blocks []Params, tail, body int) int {
+	n := tail
+	for _, p := range blocks {
+		n += len(p)
+	}
+	records := 7 + n/maxContent + body/maxContent // BEGIN, the last ones, GET_VALUES
+	return n + body + (records+4)*headerLen
+}
+
 func appendBegin(b []byte, id uint16, keep bool) []byte {
 	var flags byte
 	if keep {

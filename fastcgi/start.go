@@ -50,8 +50,7 @@ func (c *Client) Start(ctx context.Context, req *Request, max int, to Receiver) 
 	r := responses.Get().(*Response)
 	r.class, r.to = req.Class, to
 	r.head.maxBytes, r.head.maxLines = c.opts.MaxHead, c.opts.MaxHeadLines
-	r.wire = takeBuf()
-	if err := c.encode(r.wire, r, req); err != nil {
+	if err := c.encode(r, req); err != nil {
 		r.recycle()
 		return false
 	}
@@ -132,14 +131,20 @@ func (c *Client) carry(r *Response, granted bool) {
 			r.keep = false
 			dropKeep(r.wire)
 		}
+		read := func() {}
 		if cn == nil {
 			if cn, err = c.open(ctx, r.class, false, entered); err != nil {
 				c.failed(r, err)
 				return
 			}
+			if !r.keep || !cn.watch() {
+				read = cn.readLoop // for one reply it is not worth to be watched
+			}
 		}
 		r.cn = cn
-		if cn.send(r) {
+		sent := cn.send(r)
+		read()
+		if sent {
 			return
 		}
 		c.letGo(r.class)
@@ -216,10 +221,7 @@ func (r *Response) tell() {
 		case phase == respEnded:
 			r.start.whole = true
 			to.Received(r, nil)
-			cn.mu.Lock()
-			detached := r.to == nil
-			cn.unlock()
-			if !detached {
+			if r.to != nil { // nobody but the receiver may detach it
 				r.recycle()
 				c.work.Done()
 			}

@@ -14,6 +14,7 @@ import (
 type counters struct {
 	handshakes map[outcome]*metrics.Counter
 	events     map[string]map[failure]*metrics.Counter // by event
+	answers    *metrics.Counter                        // of them: messages that had a reply
 	closes     map[string]*metrics.Counter
 	latency    *metrics.Histogram
 	dropped    *metrics.Counter
@@ -86,6 +87,7 @@ func newCounters(r *metrics.Registry) *counters {
 				metrics.Label{Name: "event", Value: event}, metrics.Label{Name: "result", Value: cmp.Or(string(f), "answered")})
 		}
 	}
+	c.answers = c.events[eventMessage][answered]
 	for _, label := range closeLabels {
 		c.closes[label] = r.Counter("ws_fpm_closes_total", "Connections ended, by the code of their first close frame.",
 			metrics.Label{Name: "code", Value: label})
@@ -94,7 +96,11 @@ func newCounters(r *metrics.Registry) *counters {
 }
 
 func (c *counters) event(name string, word failure, took time.Duration) {
-	c.events[name][word].Inc()
+	if name == eventMessage && word == answered {
+		c.answers.Inc() // nearly all there are
+	} else {
+		c.events[name][word].Inc()
+	}
 	c.latency.Observe(took.Seconds())
 }
 

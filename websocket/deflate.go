@@ -55,6 +55,10 @@ func (d *deflater) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// maxPooled is the largest buffer that a deflater keeps, in bytes: one large
+// message must not pin its memory for good.
+const maxPooled = 64 << 10
+
 func (d *deflater) release() {
 	poison(d.out)
 	if cap(d.out) > maxPooled {

@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -10,24 +11,27 @@ import (
 // WriteMessage; nobody else ever holds one.
 var frames = sync.Pool{New: func() any { return new([]byte) }}
 
-// maxPooled is the largest buffer kept: one large message must not pin its
-// memory for good.
-const maxPooled = 64 << 10
+// maxFrames is the largest of these buffers that is kept, in bytes. There are no
+// more than calls at work, and the garbage collector empties the pool.
+const maxFrames = 2 << 20
 
 // WriteMessage sends a message, or queues it if the socket does not take it
 // now; it never waits. A nil error promises an attempt, not arrival. Other
 // errors are ErrClosed and ErrSlow.
 func (c *Conn) WriteMessage(op Opcode, payload []byte) error {
 	buf := frames.Get().(*[]byte)
-	b := c.appendMessage((*buf)[:0], op, payload)
+	b := c.appendMessage(slices.Grow((*buf)[:0], framesSize(len(payload), c.fragment)), op, payload)
 	err := c.writeMessage(b, nil)
 	poison(b)
-	if cap(b) <= maxPooled {
+	if cap(b) <= maxFrames {
 		*buf = b[:0]
 		frames.Put(buf)
 	}
 	return err
 }
+
+// framesSize is at least how long a message of n bytes is in frames.
+func framesSize(n, fragment int) int { return n + (n/fragment+1)*maxHeader }
 
 // writeMessage sends the frames of a message. From is b's buffer if it is shared;
 // else b is copied if it has to wait.
