@@ -98,15 +98,21 @@ func (s *session) answer(m message) {
 	defer giveScratch(w)
 	s.newMessage(w, m)
 	response, err := s.send(s.gateway.ctx, w, fastcgi.Request{Body: m.body})
-	switch {
-	case err != nil:
+	if err != nil {
 		s.settle(reply{}, s.failed(err), "")
-	case streamed(response):
-		s.settle(s.stream(response, formatOf(response.Header)))
-	default:
-		body, err := response.AppendBody(nil, s.terms.MaxReply)
-		s.settle(s.take(response, body, err))
+		return
 	}
+	s.handOn(response)
+}
+
+// handOn sends the client an answer whose head has come.
+func (s *session) handOn(response *fastcgi.Response) {
+	if streamed(response) {
+		s.settle(s.stream(response, formatOf(response.Header)))
+		return
+	}
+	body, err := response.AppendBody(nil, s.terms.MaxReply)
+	s.settle(s.take(response, body, err))
 }
 
 // settle ends an event with what came of it.

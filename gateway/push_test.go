@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -228,5 +229,34 @@ func TestPanicInADelivery(t *testing.T) {
 	}
 	if took := g.Publish("c", "", websocket.Text, []byte("y")); took != 3 {
 		t.Errorf("%d took the next", took)
+	}
+}
+
+// A witness is a listener that knows who brings it messages.
+type witness struct {
+	seat  hub.Seat[*websocket.Prepared]
+	stack chan string
+}
+
+func (w *witness) Deliver(*websocket.Prepared) bool {
+	w.stack <- string(debug.Stack())
+	return true
+}
+
+// A publish may be to everybody, which takes time: no loop does it, in which
+// other clients would wait for the end of it.
+func TestNoLoopPublishes(t *testing.T) {
+	g, _, address := open(t, nil)
+	w := &witness{stack: make(chan string, 1)}
+	g.hub.Join(&w.seat, randomID(), w)
+	defer g.hub.Leave(&w.seat)
+	if err := g.hub.Subscribe(&w.seat, "c"); err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, address)
+	c.say("header WS-Publish: c; reply")
+	c.hear("ok")
+	if stack := receive(t, w.stack); strings.Contains(stack, "websocket.(*loop).run") {
+		t.Errorf("published by a loop:\n%s", stack)
 	}
 }

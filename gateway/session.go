@@ -220,12 +220,13 @@ func (s *session) ask(m message) {
 	s.gateway.work.Done()
 }
 
-// Received takes what PHP answers to a message (see fastcgi.Receiver). A
-// streamed answer is for a goroutine, for it waits for both sides.
+// Received takes what PHP answers to a message (see fastcgi.Receiver). An answer
+// that is streamed is for a goroutine, for it waits for both sides; so is one to
+// be published, for as long as that takes whoever calls has no time for others.
 func (s *session) Received(response *fastcgi.Response, err error) {
-	if err == nil && streamed(response) {
+	if err == nil && (streamed(response) || response.Whole() && response.Header.Get("WS-Publish") != "") {
 		response.Detach()
-		s.gateway.work.Go(func() { s.serveStream(response) })
+		s.gateway.work.Go(func() { s.serveAnswer(response) })
 		s.gateway.work.Done()
 		return
 	}
@@ -242,10 +243,10 @@ func (s *session) Received(response *fastcgi.Response, err error) {
 	s.goOn()
 }
 
-// serveStream hands on a streamed answer.
-func (s *session) serveStream(response *fastcgi.Response) {
+// serveAnswer hands on an answer, in a goroutine that may wait.
+func (s *session) serveAnswer(response *fastcgi.Response) {
 	defer s.rescue()
-	s.settle(s.stream(response, formatOf(response.Header)))
+	s.handOn(response)
 	s.goOn()
 }
 
