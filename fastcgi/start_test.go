@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -274,11 +275,18 @@ type lookout struct {
 	ended bool
 	live  map[*bool]func([]byte)
 	calls int
+	slow  func() // if there is one, Watch returns after it
 }
 
 func (l *lookout) Watch(sock syscall.RawConn, ready func([]byte)) (func(), error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer func() {
+		slow := l.slow
+		l.mu.Unlock()
+		if slow != nil {
+			slow()
+		}
+	}()
 	if l.ended {
 		return nil, errors.New("ended")
 	}
@@ -414,4 +422,89 @@ func TestWatchedConnections(t *testing.T) {
 	if s := c.Stats(); s.Dials != 1 {
 		t.Errorf("%d connections, want one", s.Dials)
 	}
+}
+
+// A watcher may call before it has returned how to stop it. A reader that lags
+// already then is read by nobody else at the same time, or a reply's bytes would
+// change places.
+func TestWatchedBeforeWatchReturns(t *testing.T) {
+	var text strings.Builder
+	for i := 0; text.Len() < 5*maxUnread; i++ {
+		fmt.Fprint(&text, i, " ")
+	}
+	long := text.String()
+	l := &lookout{t: t}
+	o := socketServer(t, func(s *session) {
+		s.php(func(_ int, c call) []byte {
+			if len(c.body) > 0 {
+				return echo(c)
+			}
+			return whole(c.id, "", long)
+		})
+	})
+	o.MaxConns = 1
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.WatchWith(l)
+	begin := func() *Response {
+		t.Helper()
+		r, err := c.Do(t.Context(), &Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	end := func(r *Response) {
+		t.Helper()
+		if got, err := r.AppendBody(nil, 10*maxUnread); err != nil || string(got) != long {
+			t.Errorf("a reply of %d bytes came as %d, %v, or in another order", len(long), len(got), err)
+		}
+	}
+	until := func(ok func() bool) {
+		for tick := time.NewTicker(time.Millisecond); !ok(); <-tick.C {
+		}
+	}
+	if got, err := post(c, "first"); err != nil || got != "first" {
+		t.Fatal(got, err)
+	}
+	until(func() bool { return c.Stats().Idle == 1 })
+	r := begin()
+	until(func() bool { return l.watching() == 0 }) // nobody reads, so a goroutine does
+	entered, release := make(chan struct{}), make(chan struct{})
+	l.mu.Lock()
+	l.slow = sync.OnceFunc(func() { close(entered); <-release })
+	l.mu.Unlock()
+	end(r)
+	<-entered
+
+	r = begin()
+	c.mu.Lock()
+	cn := c.pool.conns[0]
+	c.mu.Unlock()
+	until(cn.lags)
+	calls := func() int {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.calls
+	}
+	seen := calls()
+	until(func() bool { return calls() > seen+5 })
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	if n := strings.Count(string(stacks), "(*conn).readLoop("); n != 1 {
+		close(release)
+		closeNow(c)
+		l.end()
+		t.Fatalf("%d goroutines read the connection or are about to; want the one in Watch", n)
+	}
+	close(release)
+	end(r)
+	until(func() bool { return c.Stats().Idle == 1 && l.watching() == 1 })
+	end(begin())
+	if err := c.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	l.end()
 }

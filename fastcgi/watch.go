@@ -46,8 +46,9 @@ func (cn *conn) watch() bool {
 	return true
 }
 
-// unwatch is called once the socket is closed, or for a goroutine to read on.
-func (cn *conn) unwatch() {
+// unwatch is called once the socket is closed, or for a goroutine to read on. It
+// reports false if there is nothing to stop, or not yet: watch is about to return.
+func (cn *conn) unwatch() bool {
 	cn.mu.Lock()
 	stop := cn.stop
 	cn.stop = nil
@@ -55,6 +56,7 @@ func (cn *conn) unwatch() {
 	if stop != nil {
 		stop()
 	}
+	return stop != nil
 }
 
 // readable reads what has come, once: if that was not all, it is called again.
@@ -69,6 +71,9 @@ func (cn *conn) readable(buf []byte) {
 		}
 		return
 	}
+	if cn.leaveToReadLoop() {
+		return // it could not be stopped the last time
+	}
 	if cn.tcp {
 		cn.raw.Control(armQuickAck)
 	}
@@ -77,10 +82,19 @@ func (cn *conn) readable(buf []byte) {
 		return
 	}
 	cn.received(buf[:n:n], err)
-	if cn.lags() {
-		cn.unwatch()
+	cn.leaveToReadLoop()
+}
+
+// leaveToReadLoop has a goroutine read where somebody has to be waited for. It
+// reports whether nobody else is to read now.
+func (cn *conn) leaveToReadLoop() bool {
+	if !cn.lags() {
+		return false
+	}
+	if cn.unwatch() {
 		cn.client.work.Go(cn.readLoop)
 	}
+	return true
 }
 
 // lags reports whether a reply's consumer has to be waited for.
