@@ -70,7 +70,23 @@ func (f *front) Accept() (net.Conn, error) {
 // refused if that is no plain handshake.
 func (f *front) Close() error {
 	f.close()
+	f.turnOut()
 	return f.hush()
+}
+
+// turnOut refuses what waits for net/http, which takes nothing any more.
+func (f *front) turnOut() {
+	for {
+		select {
+		case c := <-f.handed:
+			f.gateway.count.handshakes[refusedDrain].Inc()
+			c.SetWriteDeadline(time.Now().Add(time.Second)) // there is room: nothing was written before
+			c.Write([]byte(drainAnswer))
+			c.Close()
+		default:
+			return
+		}
+	}
 }
 
 // AcceptFailed asks the listener (see websocket.Greeter).
@@ -142,11 +158,22 @@ func (f *front) handOn(a *websocket.Arrival, first []byte) {
 		f.gateway.count.handshakes[broken].Inc()
 		return
 	}
+	f.give(&replayed{Conn: nc, rest: slices.Clone(first), until: until})
+}
+
+// give has net/http accept c.
+func (f *front) give(c net.Conn) {
 	select {
-	case f.handed <- &replayed{Conn: nc, rest: slices.Clone(first), until: until}:
+	case f.handed <- c:
 	default:
-		nc.Close()
+		c.Close()
 		f.gateway.count.handshakes[refusedFlood].Inc()
+		return
+	}
+	select {
+	case <-f.closed: // meanwhile
+		f.turnOut()
+	default:
 	}
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -148,4 +149,46 @@ func TestHandshakeReset(t *testing.T) {
 	}
 	eventually(t, "all are counted", func() bool { return handshakes(g, "broken")+handshakes(g, "unread") >= 300 })
 	dial(t, address).say("still here")
+}
+
+// Who waits for net/http when that takes nobody any more is refused, and not
+// left to wait for the end of the process.
+func TestNobodyIsLeftBetweenFrontAndServer(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		after bool // it is handed on after the close
+	}{{"handed on before the close", false}, {"handed on just then", true}} {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBackend(t, nil)
+			g := newGateway(t, Options{Routes: []Route{{Prefix: "/ws", Script: "/p/ws.php", Backend: b.client}}})
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, is := g.newFront(l).(*front)
+			if !is {
+				l.Close()
+				t.Skip("no poller")
+			}
+			ours, theirs := net.Pipe()
+			if !test.after {
+				f.give(theirs)
+			}
+			answer := make(chan string)
+			go func() {
+				b, _ := io.ReadAll(ours)
+				answer <- string(b)
+			}()
+			f.Close()
+			if test.after {
+				f.give(theirs)
+			}
+			if got := receive(t, answer); got != drainAnswer {
+				t.Errorf("answered %q", got)
+			}
+			if n := handshakes(g, string(refusedDrain)); n != 1 {
+				t.Errorf("%d are counted as refused", n)
+			}
+		})
+	}
 }
