@@ -88,11 +88,11 @@ func TestAbuseReaders(t *testing.T) {
 // TestAbuseTrickle: a client that reads a kilobyte a second is not kept for
 // that: what waits for it is bounded, and so is the end.
 func TestAbuseTrickle(t *testing.T) {
-	s := besiege(t, "25 trickling readers", besiegeOptions{routes: []string{"/flood output.php\noutbox = 64k"}})
+	n := scaled(10, 100)
+	s := besiege(t, "25 trickling readers", besiegeOptions{keeps: n << 5, routes: []string{"/flood output.php\noutbox = 64k"}})
 	begun := time.Now()
 	var work sync.WaitGroup
 	var over atomic.Bool
-	n := scaled(10, 100)
 	for range n {
 		work.Go(func() {
 			conn, err := net.Dial("tcp", s.g.addresses[0])
