@@ -29,6 +29,15 @@ type attributes struct {
 // digits and underscores.
 type attribute struct{ name, value string }
 
+// same reports whether a reply has changed nothing of b.
+func (a attributes) same(b attributes) bool {
+	return a.user == b.user && sameSlice(a.list, b.list) && sameSlice(a.channels, b.channels)
+}
+
+func sameSlice[T any](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
 // apply gives the attributes after a reply with the fields of h: WS-User and
 // WS-Set-<Name>, of which the last of each name counts and an empty one
 // deletes. A reason means that h is wrong and nothing of it counts.

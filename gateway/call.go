@@ -38,7 +38,7 @@ func (g *Gateway) Call(ctx context.Context, prefix, event string, body []byte) (
 		return nil, fmt.Errorf("gateway: no route %s", prefix)
 	}
 	t := routes[i].now.Load()
-	s := &session{gateway: g, route: routes[i], joined: t, terms: t, id: randomID(), since: time.Now()}
+	s := &session{gateway: g, route: routes[i], joined: t, terms: t, id: randomID(), since: time.Now().UnixMilli()}
 	local := netip.MustParseAddrPort("127.0.0.1:80")
 	params, err := requestParams(&request{
 		uri: prefix, host: "localhost", serverAddr: "127.0.0.1", serverPort: "80",

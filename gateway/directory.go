@@ -40,11 +40,11 @@ func (g *Gateway) Connection(id string) (Connection, bool) {
 
 func (s *session) describe() Connection {
 	s.mu.Lock()
-	bound := s.attributes
+	bound := s.attributes()
 	s.mu.Unlock()
 	c := Connection{
 		ID:            s.id,
-		Since:         s.since,
+		Since:         time.UnixMilli(s.since),
 		Route:         s.route.prefix,
 		User:          bound.user,
 		Attributes:    map[string]string{},

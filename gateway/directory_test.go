@@ -18,8 +18,8 @@ func TestDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	since := time.UnixMilli(1234)
-	s := &session{gateway: g, route: &route{prefix: "/ws"}, id: "a", since: since, remote: "192.0.2.1"}
-	s.attributes = attributes{user: "42", list: []attribute{{"WS_ATTR_ROOM_ID", "r1"}}, channels: []string{"news"}}
+	s := &session{gateway: g, route: &route{prefix: "/ws"}, id: "a", since: 1234, remote: "192.0.2.1"}
+	s.bound = &attributes{user: "42", list: []attribute{{"WS_ATTR_ROOM_ID", "r1"}}, channels: []string{"news"}}
 
 	if _, ok := g.Connection("a"); ok {
 		t.Error("found before it has its place")

@@ -65,7 +65,7 @@ func (s *session) fill(w *scratch, request fastcgi.Request) *fastcgi.Request {
 	if w.event.err != nil {
 		panic("BUG: " + w.event.err.Error())
 	}
-	w.blocks = [5]fastcgi.Params{s.terms.params, s.joined.events, s.params, s.attributes.params, w.event.params}
+	w.blocks = [5]fastcgi.Params{s.terms.params, s.joined.events, s.params, s.attributes().params, w.event.params}
 	w.request = request
 	w.request.Params = w.blocks[:]
 	return &w.request
@@ -117,7 +117,7 @@ func (s *session) handOn(response *fastcgi.Response) {
 
 // settle ends an event with what came of it.
 func (s *session) settle(r reply, word failure, stderr string) {
-	s.gateway.count.event(eventMessage, word, time.Since(s.asked))
+	s.gateway.count.event(eventMessage, word, s.gateway.clock()-s.asked)
 	if word != "" {
 		s.sendFailure(word, stderr)
 	}
@@ -139,7 +139,7 @@ func (s *session) take(response *fastcgi.Response, body []byte, err error) (r re
 	}
 	word, reason := readStatus(response.Status, stderr != "")
 	if word == "" {
-		if r, reason = readHeader(response.Header, s.attributes); reason != "" {
+		if r, reason = readHeader(response.Header, s.attributes()); reason != "" {
 			word = badReply
 		}
 	}

@@ -138,7 +138,7 @@ func (b *bubble) part(n int) {
 		if result, ok := b.g.enter(b.r, netip.Prefix{}); !ok {
 			b.t.Fatalf("no place: %s", result)
 		}
-		s := &session{gateway: b.g, route: b.r, joined: b.r.now.Load(), id: randomID(), since: time.Now()}
+		s := &session{gateway: b.g, route: b.r, joined: b.r.now.Load(), id: randomID(), since: time.Now().UnixMilli()}
 		s.identify(nil, "")
 		s.part(websocket.Closing{Code: websocket.StatusNormal, By: websocket.ByClient}, true)
 	}

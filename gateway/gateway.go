@@ -28,6 +28,7 @@ type Gateway struct {
 	conns   *websocket.Server
 	http    *http.Server
 	boot    string // WS_BOOT
+	epoch   time.Time
 
 	ctx        context.Context // ends when PHP is no longer waited for
 	cancel     context.CancelFunc
@@ -51,6 +52,9 @@ type Gateway struct {
 	unknown   map[string]bool // fields of replies that were logged as unknown
 }
 
+// clock is the time since New.
+func (g *Gateway) clock() time.Duration { return time.Since(g.epoch) }
+
 // opts is what is in force now.
 func (g *Gateway) opts() *setup { return g.inForce.Load() }
 
@@ -60,7 +64,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{log: o.Logger, boot: randomID(), empty: make(chan struct{}), visitors: newAddresses(o.PerAddress),
+	g := &Gateway{log: o.Logger, boot: randomID(), epoch: time.Now(), empty: make(chan struct{}), visitors: newAddresses(o.PerAddress),
 		routes: map[string]*route{}, late: map[*fastcgi.Client]*mailbox{}, unknown: map[string]bool{}}
 	list, err := o.terms(g.boot)
 	if err != nil {

@@ -234,7 +234,7 @@ func (g *Gateway) admit(v *guest) (*session, *rebuff) {
 	case !ok:
 		return nil, &rebuff{result, http.StatusServiceUnavailable, "no more connections at the moment", http.Header{"Retry-After": {"5"}}}
 	}
-	s := &session{gateway: g, route: v.route, joined: v.joined, terms: v.joined, id: randomID(), since: time.Now(),
+	s := &session{gateway: g, route: v.route, joined: v.joined, terms: v.joined, id: randomID(), since: time.Now().UnixMilli(),
 		remote: v.request.peer.addr, visitor: v.visitor}
 	if s.joined.has(eventConnect) {
 		s.identify(v.params, "")
@@ -296,7 +296,7 @@ func (s *session) release() {
 func (s *session) identify(params fastcgi.Params, subprotocol string) {
 	e := environment{params: params}
 	e.add("WS_CONNECTION_ID", s.id)
-	e.add("WS_CONNECTED_AT", itoa(int(s.since.UnixMilli())))
+	e.add("WS_CONNECTED_AT", itoa(int(s.since)))
 	if subprotocol != "" {
 		e.add("WS_SUBPROTOCOL", subprotocol)
 	}

@@ -98,15 +98,19 @@ func (s *session) dismiss() {
 // bind makes next the attributes of the session, and tells the hub of the
 // user and channels among them.
 func (s *session) bind(next attributes) {
-	before := s.attributes
+	before := s.attributes()
+	if next.same(before) {
+		return
+	}
 	if next.user != before.user {
 		s.gateway.hub.Bind(&s.seat, next.user)
 	}
 	if !slices.Equal(before.channels, next.channels) {
 		next = s.listen(before.channels, next)
 	}
+	bound := next // only what has changed is to be allocated
 	s.mu.Lock()
-	s.attributes = next
+	s.bound = &bound
 	s.mu.Unlock()
 }
 

@@ -163,7 +163,7 @@ func TestEarlyMessages(t *testing.T) {
 		if result, ok := g.enter(r, netip.Prefix{}); !ok {
 			t.Fatal(result)
 		}
-		s := &session{gateway: g, route: r, joined: r.now.Load(), terms: r.now.Load(), id: randomID(), since: time.Now()}
+		s := &session{gateway: g, route: r, joined: r.now.Load(), terms: r.now.Load(), id: randomID(), since: time.Now().UnixMilli()}
 		g.hub.Join(&s.seat, s.id, s)
 		return s
 	}

@@ -25,35 +25,43 @@ type session struct {
 	conn    *websocket.Conn
 	id      string // WS_CONNECTION_ID
 	seat    hub.Seat[*websocket.Prepared]
-	since   time.Time      // WS_CONNECTED_AT
+	since   int64          // WS_CONNECTED_AT
 	remote  string         // REMOTE_ADDR
 	visitor netip.Prefix   // whose connections are counted together; zero: nobody's
 	params  fastcgi.Params // what every event of the connection repeats
 
 	// Of whoever handles the session's events, one after the other.
-	terms      *terms     // what the event goes by
-	seq        uint64     // of the last event
-	inHand     int        // bytes charged for the message that PHP works on
-	asked      time.Time  // when PHP was given it
-	attributes attributes // others read them under mu, so they are replaced under it
+	terms  *terms        // what the event goes by
+	seq    uint64        // of the last event
+	inHand int           // bytes charged for the message that PHP works on
+	asked  time.Duration // when PHP was given it, on the gateway's clock
+	bound  *attributes   // nil: nothing; others read it under mu, so it is replaced under it
 
 	open atomic.Bool // conn may be used, and early is empty; set once, under mu
 
 	mu      sync.Mutex         // guards what follows
-	early   *early             // what waits for the end of the handshake; nil: nothing
 	serving bool               // a goroutine works on messages
-	queue   []message          // that wait for it
-	queued  int                // bytes of queue
 	paused  bool               // the client is not read, for too much waits
-	last    *websocket.Closing // to close with when nothing waits; nil: stay open
 	deaf    bool               // what still comes is not worth PHP's time
 	ended   bool               // the socket is gone
-	how     websocket.Closing  // and by what
+	early   *early             // what waits for the end of the handshake; nil: nothing
+	queue   []message          // that wait for PHP to be done with one
+	queued  int                // bytes of queue
+	last    *websocket.Closing // to close with when nothing waits; nil: stay open
+	how     *websocket.Closing // by what the socket is gone; nil: it is not
 
-	streaming *fastcgi.Response // what PHP answers bit by bit; nil: nothing
-	interrupt bool              // the next message ends that
+	interrupt bool              // the next message ends the stream
 	cut       bool              // it was ended before its end
 	noStream  bool              // nobody is left to read one
+	streaming *fastcgi.Response // what PHP answers bit by bit; nil: nothing
+}
+
+// attributes are what PHP's replies have bound.
+func (s *session) attributes() attributes {
+	if s.bound == nil {
+		return attributes{}
+	}
+	return *s.bound
 }
 
 // A message waits for PHP.
@@ -170,7 +178,7 @@ func (s *session) forget() {
 func (s *session) Ended(how websocket.Closing) {
 	s.cutStream(true)
 	s.mu.Lock()
-	s.ended, s.how = true, how
+	s.ended, s.how = true, &how
 	last := !s.serving
 	s.mu.Unlock()
 	if last {
@@ -183,7 +191,7 @@ func (s *session) Ended(how websocket.Closing) {
 
 // finish is called once, when the socket is gone and the last message event
 // has ended.
-func (s *session) finish() { s.part(s.how, s.joined.has(eventDisconnect)) }
+func (s *session) finish() { s.part(*s.how, s.joined.has(eventDisconnect)) }
 
 // part ends a session. If PHP is owed a disconnect the session keeps its place
 // among the connections until that is delivered: who comes and goes faster than
@@ -206,7 +214,7 @@ func (s *session) gone() { s.gateway.leave(s.route, s.visitor) }
 func (s *session) ask(m message) {
 	s.inHand = m.held
 	s.seq++
-	s.asked = time.Now()
+	s.asked = s.gateway.clock()
 	w := takeScratch()
 	s.newMessage(w, m)
 	s.gateway.work.Add(1)

@@ -22,7 +22,7 @@ var errCloseOrdered = errors.New("gateway: stream closed the connection")
 
 // stream sends each event of a streamed reply as PHP flushes it.
 func (s *session) stream(response *fastcgi.Response, kind format) (r reply, word failure, stderr string) {
-	r, reason := readHeader(response.Header, s.attributes)
+	r, reason := readHeader(response.Header, s.attributes())
 	if reason != "" {
 		s.logBadReply(badReply, reason)
 		response.Close()

@@ -200,7 +200,6 @@ func (a *Arrival) Upgrade(h Handler, l Limits) *Conn {
 	c := s.makeConn(h, l)
 	c.loop, c.ticket = a.loop, a.ticket
 	c.fd.fd = int32(a.fd)
-	c.sock = &c.fd
 	c.watched = readable
 	a.owner.Store(arrivalGone)
 	a.loop.table.replace(a.ticket, c)

@@ -47,7 +47,6 @@ type Conn struct {
 	loop    *loop
 	ticket  ticket
 	handler Handler
-	sock    socket // fd or waited
 	fd      descriptor
 	waited  *waited // a goroutine waits for it; nil: the loop does, for fd
 
@@ -55,12 +54,11 @@ type Conn struct {
 	outbox   int  // bytes that may wait to be sent before a message is refused
 	deflate  bool // messages to the client may be deflated
 
-	reader  atomic.Uint32 // a readerState: who may touch what follows
+	unarmed bool          // nobody waits for bytes
+	reader  atomic.Uint32 // a readerState: who may touch that, and what follows
 	dec     decoder
-	left    []byte // read before a pause; left[leftAt:] is not decoded yet
-	leftAt  int
-	heldIn  int  // bytes of dec and left as charged to the budget
-	unarmed bool // nobody waits for bytes
+	left    *leftover // read before a pause, and not decoded yet; nil: nothing
+	heldIn  int       // bytes of dec and left as charged to the budget
 
 	messageRate  rate
 	paidMessages int64 // until when the messages so far are paid for
@@ -90,6 +88,14 @@ type Conn struct {
 	backlog      *backlog      // what the socket has not taken; nil: nothing
 	heldOut      int           // bytes of backlog as charged to the budget
 	room         chan struct{} // closed when backlog shrinks; nil: nobody waits for that
+}
+
+// sock is what the client is at the other end of.
+func (c *Conn) sock() socket {
+	if c.waited != nil {
+		return c.waited
+	}
+	return &c.fd
 }
 
 // Start begins to read. The bytes of early came with the handshake; they are
@@ -153,7 +159,7 @@ func (c *Conn) shedLoad(cause *atomic.Uint64) {
 // Kill cuts the connection without a closing handshake.
 func (c *Conn) Kill() {
 	c.dead.Store(true)
-	c.sock.Close() // wakes a goroutine that waits; epoll forgets the socket
+	c.sock().Close() // wakes a goroutine that waits; epoll forgets the socket
 	c.endIfDead()
 }
 
@@ -168,7 +174,7 @@ func (c *Conn) endIfDead() {
 // abandon ends a connection whose reader has panicked.
 func (c *Conn) abandon() {
 	c.dead.Store(true)
-	c.sock.Close()
+	c.sock().Close()
 	if readerState(c.reader.Swap(uint32(ended))) != ended {
 		c.end()
 	}
@@ -177,7 +183,7 @@ func (c *Conn) abandon() {
 // end is called once, by whoever made the reader's state ended.
 func (c *Conn) end() {
 	c.dead.Store(true)
-	c.sock.Close()
+	c.sock().Close()
 	c.loop.table.remove(c.ticket)
 	c.left = nil
 	c.dec.drop(decoderClosed)

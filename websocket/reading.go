@@ -51,7 +51,7 @@ func (c *Conn) read(buf []byte) {
 	if !c.move(parked, reading) {
 		return // an event from before a pause or the end
 	}
-	n, err := c.sock.tryRead(buf)
+	n, err := c.sock().tryRead(buf)
 	if err == errAgain {
 		err = nil
 	}
@@ -158,9 +158,9 @@ func (c *Conn) pause(rest []byte) bool { return c.suspend(rest, paused) }
 func (c *Conn) suspend(rest []byte, state readerState) bool {
 	again := c.left != nil // and rest is the end of it
 	if again {
-		c.leftAt = len(c.left) - len(rest)
+		c.left.at = len(c.left.b) - len(rest)
 	} else {
-		c.left, c.leftAt = bytes.Clone(rest), 0
+		c.left = &leftover{b: bytes.Clone(rest)}
 	}
 	c.chargeIn()
 	if state == paused {
@@ -217,7 +217,7 @@ func (c *Conn) Resume() {
 func (c *Conn) resumeReading() {
 	defer c.rescueReader()
 	c.heard.Store(c.server.now()) // silence was ours
-	if c.feed(c.left[c.leftAt:]) {
+	if c.feed(c.left.b[c.left.at:]) {
 		c.park()
 	}
 }
@@ -303,7 +303,7 @@ func (c *Conn) message(op Opcode, payload []byte) (more bool) {
 // settle accounts for what the decoder keeps, when all bytes are decoded or
 // nothing more will be.
 func (c *Conn) settle() {
-	c.left, c.leftAt = nil, 0
+	c.left = nil
 	c.chargeIn()
 	if c.failed.Load() { // perhaps only now: the charge may have been too much
 		c.dec.drop(decoderFailed)
@@ -317,8 +317,22 @@ func (c *Conn) settle() {
 	}
 }
 
+// A leftover is what was read and is not decoded: b from at on.
+type leftover struct {
+	b  []byte
+	at int
+}
+
+// held returns the size, in bytes, of the buffer that l holds.
+func (l *leftover) held() int {
+	if l == nil {
+		return 0
+	}
+	return cap(l.b)
+}
+
 func (c *Conn) chargeIn() {
-	if held := c.dec.held() + cap(c.left); held != c.heldIn {
+	if held := c.dec.held() + c.left.held(); held != c.heldIn {
 		diff := held - c.heldIn
 		c.heldIn = held
 		c.Hold(diff)

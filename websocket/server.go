@@ -92,11 +92,8 @@ func (s *Server) NewConn(nc net.Conn, h Handler, l Limits) *Conn {
 	c := s.makeConn(h, l)
 	c.loop = s.pick()
 	tuneConn(nc)
-	if c.loop.poll != nil && c.fd.take(nc) {
-		c.sock = &c.fd
-	} else {
+	if c.loop.poll == nil || !c.fd.take(nc) {
 		c.waited = newWaited(nc)
-		c.sock = c.waited
 	}
 	c.ticket = c.loop.table.add(c)
 	s.closeIfClosed(c)
@@ -128,7 +125,7 @@ func (s *Server) closeIfClosed(c *Conn) {
 	defer s.mu.Unlock()
 	if s.closed {
 		c.dead.Store(true) // Start will end it
-		c.sock.Close()
+		c.sock().Close()
 	}
 }
 

@@ -146,7 +146,7 @@ func (c *Conn) transmitLocked(b []byte, message bool, from *encoded) {
 	}
 	c.writing = true
 	c.mu.Unlock()
-	n, err := c.sock.tryWrite(b)
+	n, err := c.sock().tryWrite(b)
 	c.mu.Lock()
 	c.server.stats.bytesOut.Add(uint64(n))
 	switch {
