@@ -727,7 +727,7 @@ final class Api
 {
     private const MAX_MESSAGE = 1048576; // bytes of a body, as the API has it
     private const MAX_HEAD = 16384; // bytes of an answer's head
-    private const MAX_ANSWER = 16777216; // bytes of an answer's body
+    private const MAX_ANSWER = 16777216; // bytes of an answer, whole
     private const KEEP = 20; // seconds without a call; the API closes after 30
 
     private string $address; // for messages
@@ -1000,7 +1000,7 @@ final class Api
     /** Sends a request and gives status and body of the answer. */
     private function exchange(string $request, bool $safe, float $deadline): array
     {
-        for ($attempt = 1; ; $attempt++) {
+        while (true) { // twice at most, for the second connection is a new one
             $kept = $this->usable();
             if (!$kept) {
                 $this->connect($deadline);
@@ -1015,7 +1015,7 @@ final class Api
                 $begun = $this->buffer !== '';
                 // A request that was not taken whole cannot have run.
                 $again = !$begun && (!$taken || $safe);
-                if (!$kept || $attempt > 1 || !$again || microtime(true) >= $deadline) {
+                if (!$kept || !$again || microtime(true) >= $deadline) {
                     throw new ApiException($e->getMessage(), 0, !$taken);
                 }
             }
@@ -1080,10 +1080,13 @@ final class Api
     private function read(float $deadline): array
     {
         while (($end = strpos($this->buffer, "\r\n\r\n")) === false) {
-            if (strlen($this->buffer) > self::MAX_HEAD) {
-                throw $this->unclear('an answer with a head of more than 16 KiB');
+            if (strlen($this->buffer) >= self::MAX_HEAD) {
+                break;
             }
             $this->fill($deadline);
+        }
+        if ($end === false || $end + 4 > self::MAX_HEAD) {
+            throw $this->unclear('an answer with a head of more than 16 KiB');
         }
         $lines = explode("\r\n", substr($this->buffer, 0, $end));
         if (preg_match('~\AHTTP/1\.1 ([2-5][0-9]{2}) ~', array_shift($lines) . ' ', $m) !== 1) {

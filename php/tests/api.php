@@ -113,6 +113,22 @@ $wrong = [
 foreach ($wrong as $name => $answer) {
     check("an answer that is $name", array_slice((array) against([[$answer, true]], $asks)[0], 0, 3), ['ApiException', 0, false]);
 }
+// Borders, with the head and the chunks' own lines counted.
+$padded = function (int $head): string {
+    $start = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: ";
+    return $start . str_repeat('x', $head - strlen($start) - 4) . "\r\n\r\n{}";
+};
+$filled = function (int $all): string {
+    $head = "HTTP/1.1 200 OK\r\nContent-Length: " . ($all - 45) . "\r\n\r\n";
+    return $head . '{"a":"' . str_repeat('x', $all - strlen($head) - 8) . '"}';
+};
+check('the helper counts well', [strpos($padded(16384), "\r\n\r\n") + 4, strlen($filled(16777216)), strpos($filled(16777216), '{')], [16384, 16777216, 45]);
+check('a head of 16 KiB', against([[$padded(16384)]], $asks)[0], []);
+check('a head of 16 KiB and 1', strpos(against([[$padded(16385)]], $asks)[0][3], 'a head of more than 16 KiB') > 0, true);
+check('an endless head', strpos(against([[$wrong['an endless head'], true]], $asks, 1.0)[0][3], 'a head of more than 16 KiB') > 0, true);
+check('an answer of 16 MiB', strlen(against([[$filled(16777216)]], $asks)[0]['a'] ?? ''), 16777216 - 45 - 8);
+check('an answer of 16 MiB and 1', strpos(against([[$filled(16777217)]], $asks)[0][3], 'more than 16 MiB') > 0, true);
+check('a giant chunk', strpos(against([[$wrong['a giant chunk'], true]], $asks, 1.0)[0][3], 'more than 16 MiB') > 0, true);
 $refusals = [
     'a server error' => ["HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", 503, false],
     'no such path' => ["HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", 404, true],
