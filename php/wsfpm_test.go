@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -82,6 +83,36 @@ func TestExamples(t *testing.T) {
 				t.Errorf("%s has %d lines, want 40 at most", name, lines)
 			}
 		}
+	}
+}
+
+// TestChatPresent: of what several processes write down at once nothing is lost.
+func TestChatPresent(t *testing.T) {
+	require(t, "php", "php-cli")
+	const processes, changes = 4, 300
+	dir := t.TempDir()
+	var running []*exec.Cmd
+	for range processes {
+		cmd := exec.Command("php", "-n", "-r", `require "examples/chat-rooms.php";
+			for ($i = 0; $i < `+strconv.Itoa(changes)+`; $i++) present(fn($here) => $here + [getmypid() . "-$i" => []]);`)
+		cmd.Env = append(os.Environ(), "CHAT_DIR="+dir)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		running = append(running, cmd)
+	}
+	for _, cmd := range running {
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	var state struct {
+		N    int
+		Here map[string]any
+	}
+	if err := json.Unmarshal([]byte(read(t, filepath.Join(dir, "ws-fpm-chat.json"))), &state); err != nil ||
+		state.N != processes*changes || len(state.Here) != state.N {
+		t.Errorf("after %d changes: n = %d, %d are there (%v)", processes*changes, state.N, len(state.Here), err)
 	}
 }
 
