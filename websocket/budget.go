@@ -7,10 +7,11 @@ import (
 
 // How full the budget is when something is done about it, in percent.
 const (
-	newcomersLevel = 80 // over it nobody else is let in
-	relievedLevel  = 85 // down to it connections are shed
-	shedLevel      = 90 // over it that begins
-	messagesLevel  = 95 // over it a message that needs room costs its sender the connection
+	newcomersLevel = 80  // over it nobody else is let in
+	relievedLevel  = 85  // down to it connections are shed
+	shedLevel      = 90  // over it that begins
+	messagesLevel  = 95  // over it a message that needs room costs its sender the connection
+	outboxLevel    = 100 // over it a message that has to wait costs its receiver the connection
 
 	// leavingLevel is where connections being shed count as well, for newcomers
 	// and messages: some wait for PHP, which may take its time.

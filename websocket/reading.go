@@ -348,14 +348,16 @@ func (c *Conn) fail(err *ProtocolError) {
 }
 
 // giveUp has nothing more decoded. It reports whether that is news.
-func (c *Conn) giveUp(code StatusCode) bool {
-	if !c.failed.CompareAndSwap(false, true) {
-		return false
-	}
+func (c *Conn) giveUp(code StatusCode) (news bool) {
 	c.mu.Lock()
-	if c.closing.state.awaitsClose() {
+	defer c.unlock()
+	return c.giveUpLocked(code)
+}
+
+func (c *Conn) giveUpLocked(code StatusCode) (news bool) {
+	news = c.failed.CompareAndSwap(false, true)
+	if news && c.closing.state.awaitsClose() {
 		c.closing.failed(code, "") // the client's close frame would not be seen
 	}
-	c.unlock()
-	return true
+	return news
 }

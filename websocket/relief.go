@@ -42,6 +42,24 @@ func (s *Server) relieve() {
 	b.relieving.Store(false) // nobody to go: they are going
 }
 
+// overflowLocked closes c, for which a message was queued where there is no room.
+// To choose others takes time, in which whoever writes would go on, so what waits
+// is forgotten at once, and the rest is done later: a handler may hold locks.
+func (c *Conn) overflowLocked() {
+	s := c.server
+	news := s.budget.choose(c)
+	c.giveUpLocked(StatusTryAgain)
+	c.dropLocked(&s.stats.droppedShed)
+	c.sendCloseLocked(appendClose(nil, StatusTryAgain, "overloaded"))
+	if news {
+		s.spawn(func() { c.shedLoad(&s.stats.shed) })
+	}
+	if c.heldOut > 0 && s.budget.crowded(c) { // see shedLoad
+		c.breakLocked()
+		s.spawn(c.Kill)
+	}
+}
+
 // holders gives the connections that hold anything, the largest first.
 func (s *Server) holders() []*Conn {
 	type holder struct {

@@ -140,8 +140,7 @@ func (c *Conn) transmitLocked(b []byte, message bool, from *encoded) {
 			b = bytes.Clone(b)
 		}
 		c.backlogLocked().push(b, message, from)
-		c.shareLocked(from)
-		c.chargeOutLocked()
+		c.queuedLocked(message, from)
 		return
 	}
 	c.writing = true
@@ -161,8 +160,7 @@ func (c *Conn) transmitLocked(b []byte, message bool, from *encoded) {
 		c.breakLocked()
 	default:
 		c.backlogLocked().pushCut(b, n, message, from)
-		c.shareLocked(from)
-		c.chargeOutLocked()
+		c.queuedLocked(message, from)
 	}
 	if c.backlog != nil {
 		c.flushLaterLocked()
@@ -208,6 +206,15 @@ func (c *Conn) backlogLocked() *backlog {
 		c.backlog = new(backlog)
 	}
 	return c.backlog
+}
+
+// queuedLocked accounts for what has come to the backlog.
+func (c *Conn) queuedLocked(message bool, from *encoded) {
+	c.shareLocked(from)
+	c.chargeOutLocked()
+	if message && c.server.budget.full(outboxLevel) {
+		c.overflowLocked()
+	}
 }
 
 // shareLocked books a shared buffer that has come to the backlog. Each outbox
