@@ -8,7 +8,6 @@ import (
 
 // A builder makes a Config of the lines of a file, and gathers what is wrong.
 type builder struct {
-	missing  []absent
 	cfg      *Config
 	global   *section
 	sections []*section          // those of the file that have a usable header
@@ -34,7 +33,7 @@ type section struct {
 	control    *Control
 }
 
-func newBuilder(missing []absent) *builder {
+func newBuilder() *builder {
 	keys := globalKeys()
 	cfg := withDefaults(keys)
 	global := &section{
@@ -44,7 +43,7 @@ func newBuilder(missing []absent) *builder {
 		keys:     describe("", keys),
 		put:      func(key string, v value) (string, bool) { return store(cfg, keys, key, v) },
 	}
-	return &builder{missing: missing, cfg: cfg, global: global, at: global, byName: map[string]*section{}}
+	return &builder{cfg: cfg, global: global, at: global, byName: map[string]*section{}}
 }
 
 func (b *builder) fault(f fault) { b.faults = append(b.faults, f) }
@@ -71,13 +70,10 @@ func (b *builder) addHeader(l line) {
 	b.at = nil
 	b.routes = b.routes || l.section == "route"
 	f := fault{line: l.number, title: title(l.section, l.name), problem: checkHeader(l)}
-	switch {
-	case l.problem != "":
+	if l.problem != "" {
 		f.title, f.text, f.problem = "", l.text, l.problem
-	case f.problem == "":
-		f.problem = lacks(b.missing, l.section, "", nil)
 	}
-	if !isSection(l.section) || lacks(b.missing, l.section, "", nil) != "" {
+	if !isSection(l.section) {
 		b.fault(f)
 		return
 	}
@@ -205,9 +201,6 @@ func (b *builder) store(s *section, l line) (problem string) {
 		return "want a value; without this line the default counts"
 	case slices.Contains(l.value.items, ""):
 		return "want a value on each side of a comma"
-	}
-	if problem := lacks(b.missing, s.kind, l.key, l.value.items); problem != "" {
-		return problem
 	}
 	problem, known := s.put(l.key, l.value)
 	if !known {

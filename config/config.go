@@ -48,7 +48,7 @@ func Read(path string) (*Config, Settings, error) {
 	if err != nil {
 		return nil, Settings{}, fmt.Errorf("config: %w", err)
 	}
-	return parseAll(path, data, notBuilt)
+	return parse(path, data)
 }
 
 // Parse checks data, the content of a configuration file, and applies the
@@ -60,19 +60,15 @@ func Read(path string) (*Config, Settings, error) {
 //
 // It lists at most 100 faults and counts the rest.
 func Parse(name string, data []byte) (*Config, error) {
-	return parse(name, data, notBuilt)
-}
-
-func parse(name string, data []byte, missing []absent) (*Config, error) {
-	cfg, _, err := parseAll(name, data, missing)
+	cfg, _, err := parse(name, data)
 	return cfg, err
 }
 
-func parseAll(name string, data []byte, missing []absent) (*Config, Settings, error) {
+func parse(name string, data []byte) (*Config, Settings, error) {
 	if len(data) > MaxFile {
 		return nil, Settings{}, fmt.Errorf("%s: want at most 1 MiB of configuration", name)
 	}
-	b := newBuilder(missing)
+	b := newBuilder()
 	for _, l := range lex(string(data)) {
 		b.add(l)
 	}

@@ -55,7 +55,7 @@ func TestEverythingSet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := parse("everything.conf", data, nil)
+	got, err := Parse("everything.conf", data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestEverythingSet(t *testing.T) {
 func TestComputedDefaults(t *testing.T) {
 	parse := func(t *testing.T, text string) *Config {
 		t.Helper()
-		cfg, err := parse("a.conf", []byte(text), nil)
+		cfg, err := Parse("a.conf", []byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}

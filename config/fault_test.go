@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"testing"
@@ -114,67 +113,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestAbsent: what a table lists as absent is refused, in its own words, and
-// nothing beside it.
-func TestAbsent(t *testing.T) {
-	table := []absent{
-		{"", "listen", "systemd", "no systemd"},
-		{"", "buffers", "", "no buffers"},
-		{"listen", "tls_cert", "", "no TLS"},
-		{"listen", "tls_key", "", "no TLS"},
-		{"route", "events", "connect", "no connect"},
-		{"route", "compression", "on", "no compression"},
-		{"control", "", "", "no control"},
-	}
-	tests := []struct{ name, text, want string }{
-		{"a key of any value", "buffers = 1M\n" + small, `f:1: buffers = "1M": no buffers`},
-		{"a key of any value, a wrong one too", "buffers = x\n" + small, `f:1: buffers = "x": no buffers`},
-		{"a value", small + "compression = on", `f:5: [route /ws] compression = "on": no compression`},
-		{"another value", small + "compression = off", ""},
-		{"an item", small + "events = message, connect", `f:5: [route /ws] events = "message, connect": no connect`},
-		{"another item", small + "events = message", ""},
-		{"the part of a value before a colon", "listen = :1, systemd:ws\n" + small, `f:1: listen = ":1, systemd:ws": no systemd`},
-		{"several, each by itself", small + "[listen a]\naddress = :1\ntls_cert = /a\ntls_key = /b", "f:7: [listen a] tls_cert = \"/a\": no TLS\n" +
-			`f:8: [listen a] tls_key = "/b": no TLS`},
-		{"a section, whatever is in it", small + "[control]\nlisten = /a\nx = y", `f:5: [control]: no control`},
-		{"a key of another section", small + "[fastcgi b]\naddress = systemd:1\n", ""},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			_, err := parse("f", []byte(test.text), table)
-			if (err == nil) != (test.want == "") || err != nil && err.Error() != test.want {
-				t.Errorf("error\n%v; want\n%v", err, test.want)
-			}
-		})
-	}
-}
-
-// Each row of notBuilt is about a key or section that exists, and refuses it.
-func TestNotBuilt(t *testing.T) {
-	places := map[string]string{"": "", "listen": "[listen NAME]", "fastcgi": "[fastcgi]", "route": "[route /prefix]", "control": "[control]"}
-	good := map[string]string{}
-	for _, r := range rangeRows() {
-		good[r.section+" "+r.key], _, _ = strings.Cut(r.good, "|")
-	}
-	for _, a := range notBuilt {
-		place, known := places[a.section]
-		value := cmp.Or(a.item, good[place+" "+a.key])
-		if !known || a.key != "" && value == "" {
-			t.Errorf("%+v is about nothing that the parser knows", a)
-			continue
-		}
-		if _, err := parse("f", []byte(fileWith(place, a.key, value)), nil); err != nil {
-			t.Errorf("%+v: %v; want no other fault", a, err)
-		}
-		_, err := parse("f", []byte(fileWith(place, a.key, value)), []absent{a})
-		if err == nil || strings.Contains(err.Error(), "\n") || !strings.HasSuffix(err.Error(), ": "+a.problem) {
-			t.Errorf("%+v: error %v; want its problem alone", a, err)
-		}
-	}
-}
-
-// What only the sections that are not available yet can have wrong.
-func TestFaultsOfLaterSections(t *testing.T) {
+// What only some sections can have wrong. Each row follows a file without fault.
+func TestFaultsOfSections(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"a certificate alone", "[listen a]\naddress = :1\ntls_cert = /a\n", `f:7: [listen a] tls_cert = "/a": want tls_key too, the key of this certificate`},
 		{"a key alone", "[listen a]\naddress = :1\ntls_key = /a\n", `f:7: [listen a] tls_key = "/a": want tls_cert too, the certificate of this key`},
@@ -189,7 +129,7 @@ func TestFaultsOfLaterSections(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := parse("f", []byte(small+test.text), nil)
+			_, err := Parse("f", []byte(small+test.text))
 			if err == nil || err.Error() != test.want {
 				t.Errorf("error\n%v; want\n%v", err, test.want)
 			}

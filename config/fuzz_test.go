@@ -24,16 +24,14 @@ func FuzzConfig(f *testing.F) {
 		f.Add([]byte(fileWith(r.section, r.key, good)))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, missing := range [][]absent{nil, notBuilt} {
-			cfg, err := parse("f", data, missing)
-			switch {
-			case (cfg == nil) != (err != nil):
-				t.Fatalf("parse = %v, %v; want one of them", cfg, err)
-			case err != nil:
-				checkReport(t, err.Error())
-			default:
-				checkInRange(t, cfg)
-			}
+		cfg, err := Parse("f", data)
+		switch {
+		case (cfg == nil) != (err != nil):
+			t.Fatalf("Parse = %v, %v; want one of them", cfg, err)
+		case err != nil:
+			checkReport(t, err.Error())
+		default:
+			checkInRange(t, cfg)
 		}
 	})
 }

@@ -139,12 +139,12 @@ func TestRanges(t *testing.T) {
 	for _, r := range rangeRows() {
 		covered[r.section+" "+r.key] = true
 		for _, value := range strings.Split(r.good, "|") {
-			if _, err := parse("f", []byte(fileWith(r.section, r.key, value)), nil); err != nil {
+			if _, err := Parse("f", []byte(fileWith(r.section, r.key, value))); err != nil {
 				t.Errorf("%s %s = %s: %v; want it accepted", r.section, r.key, value, err)
 			}
 		}
 		for _, value := range strings.Split(r.bad, "|") {
-			_, err := parse("f", []byte(fileWith(r.section, r.key, value)), nil)
+			_, err := Parse("f", []byte(fileWith(r.section, r.key, value)))
 			if err == nil || !strings.Contains(err.Error(), r.key+" = ") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%s %s = %s: error %v; want one, of this key alone", r.section, r.key, value, err)
 			}
@@ -164,7 +164,7 @@ func TestDefaultsCanBeWritten(t *testing.T) {
 		if k.Default == "" || strings.Contains(k.Default, " ") {
 			continue
 		}
-		if _, err := parse("f", []byte(fileWith(k.Section, k.Key, k.Default)), nil); err != nil {
+		if _, err := Parse("f", []byte(fileWith(k.Section, k.Key, k.Default))); err != nil {
 			t.Errorf("%s %s = %s, its default: %v", k.Section, k.Key, k.Default, err)
 		}
 	}

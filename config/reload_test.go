@@ -23,7 +23,7 @@ listen = /c.sock
 
 func settingsOf(t *testing.T, text string) Settings {
 	t.Helper()
-	_, s, err := parseAll("f", []byte(text), nil)
+	_, s, err := parse("f", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
