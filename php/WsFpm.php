@@ -756,7 +756,7 @@ final class Api
     {
         $address = $address ?? self::setting('WS_API');
         if ($address === null) {
-            throw new LogicException('where is the control API? Neither an argument nor WS_API says it');
+            throw new LogicException("where is the control API? Neither WS_API says it nor an argument, such as 'unix:/run/ws-fpm/control.sock'");
         }
         if (!($timeout > 0 && $timeout <= 300)) {
             throw new InvalidArgumentException('timeout: want up to 300 seconds');
