@@ -1,8 +1,10 @@
 // Package gateway is the product: it turns what happens on WebSocket
 // connections into requests to php-fpm, and PHP's replies into messages.
 //
+//	newcomers.go   connections that are not upgraded yet, and how many there may be
 //	front.go       clients are received in the loops: the plainest handshakes there
-//	handshake.go   an HTTP request becomes a session, or gets its refusal
+//	guest.go       whether an HTTP request may become a session
+//	handshake.go   it becomes one, or gets its refusal
 //	connect.go     PHP is asked who may come in
 //	session.go     a session: one message in PHP at a time, the rest waits
 //	event.go       one event: its params, the request, the reply
