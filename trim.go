@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	// trimInterval is how often it is looked whether a crowd has gone.
-	trimInterval = 5 * time.Second
+	// trimInterval is how often it is looked whether a crowd has gone. The memory
+	// of work that is done is back after two of them.
+	trimInterval = 4 * time.Second
 
 	// trimLeast is how many clients have to have gone for it to be worth a
 	// collection: each leaves some 8 KiB.
