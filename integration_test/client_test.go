@@ -143,11 +143,13 @@ func (c *client) open(h handshake) error {
 		return fmt.Errorf("%w: Sec-WebSocket-Accept %q, want %q", errServer, resp.Header.Get("Sec-WebSocket-Accept"), want)
 	case !strings.EqualFold(resp.Header.Get("Upgrade"), "websocket"), !strings.EqualFold(resp.Header.Get("Connection"), "upgrade"):
 		return fmt.Errorf("%w: 101 with %v", errServer, resp.Header)
-	case resp.Header.Get("Sec-WebSocket-Extensions") != "":
+	case resp.Header.Get("Sec-WebSocket-Extensions") != "" && !slices.ContainsFunc(h.lines, offersExtension):
 		return fmt.Errorf("%w: an extension nobody offered", errServer)
 	}
 	return nil
 }
+
+func offersExtension(line string) bool { return strings.HasPrefix(line, "Sec-WebSocket-Extensions:") }
 
 // acceptOf is the Sec-WebSocket-Accept that belongs to a key, section 4.2.2.
 func acceptOf(key string) string {
