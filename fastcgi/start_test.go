@@ -495,7 +495,9 @@ func TestWatchedBeforeWatchReturns(t *testing.T) {
 	stacks = stacks[:runtime.Stack(stacks, true)]
 	if n := strings.Count(string(stacks), "(*conn).readLoop("); n != 1 {
 		close(release)
-		closeNow(c)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		c.Close(ctx)
 		l.end()
 		t.Fatalf("%d goroutines read the connection or are about to; want the one in Watch", n)
 	}
@@ -507,4 +509,58 @@ func TestWatchedBeforeWatchReturns(t *testing.T) {
 		t.Error(err)
 	}
 	l.end()
+}
+
+// A watcher that cannot wait for a connection which closes just then is asked
+// again for the next; one that waits for nothing any more is not.
+func TestWatchFails(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		closes bool
+		want   int // times that the watcher is asked
+	}{{"for a connection that has closed", true, 2}, {"for an open connection", false, 1}} {
+		t.Run(test.name, func(t *testing.T) {
+			o := socketServer(t, func(s *session) { s.php(func(_ int, c call) []byte { return echo(c) }) })
+			c, err := New(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := &failingWatcher{}
+			if test.closes {
+				f.before = sync.OnceFunc(func() {
+					c.mu.Lock()
+					conns := slices.Clone(c.pool.conns)
+					c.mu.Unlock()
+					for _, cn := range conns {
+						cn.kill()
+					}
+				})
+			}
+			c.WatchWith(f)
+			for _, body := range []string{"first", "second"} { // the first is sent on another one, if need be
+				if got, err := post(c, body); err != nil || got != body {
+					t.Errorf("%q, %v", got, err)
+				}
+			}
+			if err := c.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if f.asked != test.want {
+				t.Errorf("asked %d times, want %d", f.asked, test.want)
+			}
+		})
+	}
+}
+
+type failingWatcher struct {
+	before func()
+	asked  int
+}
+
+func (f *failingWatcher) Watch(syscall.RawConn, func([]byte)) (func(), error) {
+	f.asked++
+	if f.before != nil {
+		f.before()
+	}
+	return nil, errors.New("no")
 }

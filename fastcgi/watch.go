@@ -30,20 +30,19 @@ func (cn *conn) watch() bool {
 		return false
 	}
 	stop, err := w.Watch(cn.raw, cn.readable)
-	if err != nil {
-		c.WatchWith(nil)
-		return false
-	}
 	cn.mu.Lock()
 	closed := cn.state == connClosed
 	if !closed {
 		cn.stop = stop
 	}
 	cn.unlock()
-	if closed {
+	switch {
+	case err != nil && !closed:
+		c.WatchWith(nil) // it waits for none of the others either
+	case err == nil && closed:
 		stop()
 	}
-	return true
+	return err == nil
 }
 
 // unwatch is called once the socket is closed, or for a goroutine to read on. It
