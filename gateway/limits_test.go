@@ -18,6 +18,9 @@ func TestMaxConnections(t *testing.T) {
 	address := serve(t, g)
 	first := dial(t, address)
 	dial(t, address)
+	if n := handshakes(g, "max_connections"); n != 0 {
+		t.Errorf("max_connections is %d at the limit, want 0", n)
+	}
 	for range 2 {
 		c := connect(t, address, lines("/ws"))
 		r := c.response()
@@ -54,6 +57,9 @@ func TestMaxHandshakes(t *testing.T) {
 		silent = append(silent, connect(t, address, ""))
 	}
 	eventually(t, "three are there", func() bool { return g.handshakes.Load() == 3 })
+	if n := handshakes(g, "max_handshakes"); n != 0 {
+		t.Errorf("max_handshakes is %d at the limit, want 0", n)
+	}
 	c := connect(t, address, "")
 	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("the fourth got %d bytes, %v; want the end", n, err)

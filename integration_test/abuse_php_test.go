@@ -49,6 +49,23 @@ func (s *siege) goAll(clients []*client) {
 	s.until(20*time.Second, "all have gone", func(m series) bool { return m["ws_fpm_connections"] <= canaryClients+1 })
 }
 
+// wantAlive fails t unless the server answers, be it after pings of its own.
+func (c *client) wantAlive(t testing.TB) {
+	t.Helper()
+	c.ping("there?")
+	for {
+		f, err := c.frame()
+		if err == nil && f.op == opPing {
+			c.pong(string(f.payload))
+			continue
+		}
+		if err != nil || f.op != opPong || string(f.payload) != "there?" {
+			t.Errorf("got frame %d %q, %v; want a pong", f.op, f.payload, err)
+		}
+		return
+	}
+}
+
 // victimScript waits to be killed, if that is what its message is for.
 const victimScript = `<?php
 require __DIR__ . '/record.inc.php';
@@ -121,9 +138,6 @@ func TestAbuseKilledWorkers(t *testing.T) {
 	work.Wait()
 	figure(t, s.name, "%d kills in %.1f s: the failure came after p50 %v, p99 %v, at most %v; %d others answered", len(late), time.Since(s.begun).Seconds(),
 		quantile(late, 0.5), quantile(late, 0.99), quantile(late, 1), len(answered.list))
-	if long() && quantile(late, 0.99) > max(100*time.Millisecond, 3*s.peers.p99("during")) {
-		t.Errorf("a failure came after %v", quantile(late, 0.99))
-	}
 	ran := s.f.executions()
 	wantOnce(t, ran, answered.list, failures.list)
 	for _, message := range failures.list {
@@ -133,6 +147,9 @@ func TestAbuseKilledWorkers(t *testing.T) {
 	}
 	s.goAll(clients)
 	s.over()
+	if long() && quantile(late, 0.99) > max(100*time.Millisecond, 3*s.peers.p99("during")) {
+		t.Errorf("a failure came after %v", quantile(late, 0.99))
+	}
 	s.conserved()
 }
 
@@ -142,6 +159,7 @@ func TestAbusePHPAway(t *testing.T) {
 	f, pool := awayPool(t, 4, "")
 	s := besiege(t, "38 php-fpm is away", besiegeOptions{more: pool, routes: []string{"/away echo.php\nfastcgi = away"}})
 	clients := connectAll(t, s.g, "/away", 8)
+	var slowest time.Duration
 	for _, test := range []struct {
 		name string
 		stop func()
@@ -203,16 +221,21 @@ func TestAbusePHPAway(t *testing.T) {
 		if dials > 20*lasted.Seconds() {
 			t.Errorf("%v connects in %v", dials, lasted)
 		}
-		if slowest := quantile(late, 1); slowest > time.Second+slack(200*time.Millisecond) {
-			t.Errorf("a message failed after %v", slowest)
-		}
-		if slowest := quantile(recovered, 1); slowest > slack(2*time.Second) {
-			t.Errorf("the last client was answered %v after php-fpm was started", slowest)
+		slowest = max(slowest, quantile(late, 1))
+		if last := quantile(recovered, 1); last > slack(2*time.Second) {
+			t.Errorf("the last client was answered %v after php-fpm was started", last)
 		}
 	}
 	s.counted(awaySeries("dial_error"), 1)
 	s.goAll(clients)
 	s.over()
+	most := time.Second + slack(200*time.Millisecond)
+	if s.peers != nil { // what the machine itself does
+		most = time.Second + max(200*time.Millisecond, 3*s.peers.p99("during"))
+	}
+	if slowest > most {
+		t.Errorf("a message failed after %v, want %v", slowest, most)
+	}
 	s.conserved()
 }
 
@@ -263,8 +286,7 @@ func TestAbusePHPHangs(t *testing.T) {
 	s.counted(awaySeries("queue_timeout"), queue)
 	s.counted(awaySeries("queue_full"), float64(clients-4-queue))
 	for _, c := range all { // whose connections are as before
-		c.ping("there?")
-		c.wantPong(t, "there?")
+		c.wantAlive(t)
 	}
 	s.until(2*timeout+20*time.Second, "the connections to the workers are closed", func(m series) bool {
 		return m[`ws_fpm_pool_connections{pool="away",state="in_use"}`] == 0
@@ -355,8 +377,7 @@ func TestAbuseEndlessReplies(t *testing.T) {
 	if took < timeout || took > timeout+slack(time.Second) {
 		t.Errorf("ended after %v, want %v", took, timeout)
 	}
-	slow.ping("there?")
-	slow.wantPong(t, "there?")
+	slow.wantAlive(t)
 	s.goAll([]*client{big, loud, slow})
 	s.over()
 	s.conserved()
@@ -398,7 +419,12 @@ func TestAbuseWebSite(t *testing.T) {
 		c.echo(t, itoa(i))
 	}
 	eventually(t, 5*time.Second, "no worker is held", f.drained) // keep_alive is 1 s
-	pause(time.Duration(scaled(1, 120)) * time.Second)
+	for range scaled(1, 6) {
+		pause(time.Duration(scaled(1, 20)) * time.Second)
+		for _, c := range clients { // or they are taken for dead
+			c.wantAlive(t)
+		}
+	}
 	if s := f.status(); s.Active != 0 {
 		t.Errorf("%d workers are busy with idle clients", s.Active)
 	}
