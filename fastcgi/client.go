@@ -25,7 +25,7 @@ const (
 )
 
 // A Request is one call of the application. Its memory is the caller's again
-// when [Client.Do] returns: it has been copied by then.
+// when [Client.Do] or [Client.Start] returns: it has been copied by then.
 type Request struct {
 	Params []Params // sent in this order, before CONTENT_LENGTH and REQUEST_METHOD
 	Get    bool     // a GET, without Body; else a POST

@@ -25,8 +25,9 @@ const (
 	connClosed
 )
 
-// A conn is one connection. Its reader goroutine lives as long as it does;
-// what the bytes mean the mux says. Lock order: a conn's mu, then its client's.
+// A conn is one connection. One goroutine at a time reads it: the watcher's,
+// or where somebody has to be waited for, one of its own. What the bytes mean
+// the mux says. Lock order: a conn's mu, then its client's.
 type conn struct {
 	client *Client
 	nc     net.Conn
@@ -173,119 +174,6 @@ func (cn *conn) send(r *Response) (ok bool) {
 	return true
 }
 
-// readLoop reads until the connection is closed.
-func (cn *conn) readLoop() {
-	buf := readBufs.Get().(*[]byte)
-	defer readBufs.Put(buf)
-	ack := cn.tcp && cn.raw != nil
-	for cn.awaitRoom() {
-		if ack {
-			cn.raw.Control(armQuickAck)
-		}
-		n, err := cn.nc.Read(*buf)
-		cn.received((*buf)[:n:n], err)
-		if cn.idles() && cn.watch() {
-			return
-		}
-	}
-}
-
-func (cn *conn) idles() bool {
-	cn.mu.Lock()
-	defer cn.unlock()
-	return cn.state == connIdle
-}
-
-// received acts on what a read brought, and its error.
-func (cn *conn) received(b []byte, err error) {
-	cn.mu.Lock()
-	if len(b) > 0 && cn.state != connClosed {
-		cn.heard = true
-		cn.feedLocked(b)
-	}
-	if err != nil && cn.state != connClosed {
-		cn.readFailedLocked(err)
-	}
-	cn.unlock()
-	poison(b)
-}
-
-// awaitRoom waits while the consumer of a reply lags behind; the server then
-// blocks in its write. A connection that others share is always read: there
-// it is the reply that ends. It reports whether to read on.
-func (cn *conn) awaitRoom() bool {
-	cn.mu.Lock()
-	defer cn.unlock()
-	for cn.state != connClosed {
-		r := cn.reqs[0]
-		if r == nil || cn.mux.shared || r.unread() < maxUnread {
-			return true
-		}
-		r.pausedLocked(true)
-		cn.room.Wait()
-		if cn.state != connClosed && cn.reqs[0] == r {
-			r.pausedLocked(false)
-		}
-	}
-	return false
-}
-
-// feedLocked acts on what came.
-func (cn *conn) feedLocked(b []byte) {
-	for len(b) > 0 && cn.state != connClosed {
-		ev, n, err := cn.mux.next(b)
-		if err != nil {
-			cn.client.n.protocolErrors.Add(1)
-			cn.breakLocked(&protocolError{err})
-			return
-		}
-		b = b[n:]
-		cn.actLocked(ev)
-	}
-	if (cn.state == connIdle || cn.state == connProving) && cn.mux.midRecord() {
-		cn.client.n.protocolErrors.Add(1)
-		cn.breakLocked(&protocolError{errIdleData})
-	}
-}
-
-func (cn *conn) actLocked(ev event) {
-	var r *Response
-	switch ev.kind {
-	case evStdout, evStderr, evEnd:
-		if r = cn.reqs[ev.id-1]; r == nil {
-			// The id is taken, and nothing was sent yet.
-			cn.client.n.protocolErrors.Add(1)
-			cn.breakLocked(&protocolError{errEarly})
-			return
-		}
-	}
-	switch ev.kind {
-	case noEvent:
-	case evStdout:
-		r.stdoutLocked(ev.data)
-	case evStderr:
-		r.stderrLocked(ev.data)
-	case evEnd:
-		cn.reqs[ev.id-1] = nil
-		cn.todo.ended[r.class]++
-		cn.disownLocked(r)
-		if ev.status == statusCantMpx || ev.status == statusRole {
-			cn.last = true
-		}
-		r.endLocked(ev.status)
-		cn.used = true
-		cn.settleLocked()
-	case evResult:
-		cn.resultLocked(ev)
-	case evNotOffered:
-		cn.client.learnNoKeepAlive()
-		cn.last = true
-		cn.settleLocked()
-	default:
-		panic("BUG: fastcgi: no such event")
-	}
-}
-
 // closeLocked closes an open connection; its slot stays taken for rest more.
 // What is in flight has failed before, or fails here.
 func (cn *conn) closeLocked(rest time.Duration) {
@@ -301,28 +189,6 @@ func (cn *conn) closeLocked(rest time.Duration) {
 		cn.dropOutLocked()
 		cn.failAllLocked()
 	} // else the writer knows what was sent, and does it
-}
-
-// readFailedLocked handles the end of what can be read.
-func (cn *conn) readFailedLocked(err error) {
-	switch cn.state {
-	case connIdle:
-		cn.todo.eof = true
-	case connValidating:
-		// The worker has served its last request (pm.max_requests).
-		cn.client.n.validationsFailed.Add(1)
-	case connBusy, connFlushing:
-		if cn.endedLocked() {
-			cn.client.n.validationsFailed.Add(1)
-		}
-	case connProving:
-		cn.client.n.validationsFailed.Add(1)
-		cn.client.closedBehindAnswer()
-	}
-	if cn.mux.shared && cn.mux.active > 0 {
-		cn.client.learnNoSharing()
-	}
-	cn.breakLocked(err)
 }
 
 // breakLocked closes the connection because of err.

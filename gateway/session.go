@@ -17,7 +17,8 @@ import (
 const maxQueued = 1 << 20
 
 // A session is one connection as PHP knows it. PHP works on one message of it
-// at a time; a goroutine exists while there is one.
+// at a time, for which no goroutine waits unless the answer takes one: it is
+// streamed, or to be published.
 type session struct {
 	gateway *Gateway
 	route   *route
@@ -40,7 +41,7 @@ type session struct {
 	open atomic.Bool // conn may be used, and early is empty; set once, under mu
 
 	mu      sync.Mutex         // guards what follows
-	serving bool               // a goroutine works on messages
+	serving bool               // PHP has a message, or its answer is being handed on
 	paused  bool               // the client is not read, for too much waits
 	deaf    bool               // what still comes is not worth PHP's time
 	ended   bool               // the socket is gone
@@ -308,7 +309,7 @@ func (s *session) next() (m message, more bool) {
 	return m, true
 }
 
-// rescue is deferred by serve: a panic costs this client its connection, and
+// rescue is deferred where an answer is worked on: a panic costs this client its connection, and
 // no other client anything.
 func (s *session) rescue() {
 	v := recover()

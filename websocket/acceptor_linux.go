@@ -35,15 +35,15 @@ type acceptor struct {
 // gets the error after which nothing more is accepted.
 //
 // L stays the caller's, who closes it behind the end. Where the loops have no
-// poller the error is ErrNoPoller, and l can be used in another way.
+// poller it fails, and l can be used in another way.
 func (s *Server) Listen(l Listener, g Greeter, silence time.Duration) (end func(), failed <-chan error, err error) {
 	a := &acceptor{server: s, loop: s.loops[0], greeter: g, silence: silence, failed: make(chan error, 1)}
 	if a.loop.poll == nil {
-		return nil, nil, ErrNoPoller
+		return nil, nil, errNoPoller
 	}
 	raw, err := l.SyscallConn()
 	if err != nil {
-		return nil, nil, ErrNoPoller
+		return nil, nil, errNoPoller
 	}
 	if err := a.fd.share(raw); err != nil {
 		return nil, nil, err

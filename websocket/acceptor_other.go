@@ -16,12 +16,12 @@ func (*acceptor) sweep(int64)     {}
 func (*acceptor) end()            {}
 func (*acceptor) clear()          {}
 
-// Listen gives ErrNoPoller.
+// Listen fails, and l can be used in another way.
 func (s *Server) Listen(l Listener, g Greeter, silence time.Duration) (end func(), failed <-chan error, err error) {
-	return nil, nil, ErrNoPoller
+	return nil, nil, errNoPoller
 }
 
 // LocalAddr, Upgrade and Conn have no arrival to be called for.
 func (a *Arrival) LocalAddr() netip.AddrPort         { return netip.AddrPort{} }
 func (a *Arrival) Upgrade(h Handler, l Limits) *Conn { return nil }
-func (a *Arrival) Conn() (net.Conn, error)           { return nil, ErrNoPoller }
+func (a *Arrival) Conn() (net.Conn, error)           { return nil, errNoPoller }

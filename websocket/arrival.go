@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// ErrNoPoller is returned by Server.Listen where there is no poller, or it is
-// not to be used.
-var ErrNoPoller = errors.New("websocket: no poller")
+// errNoPoller is for systems without a poller, and for servers that are not to
+// use it.
+var errNoPoller = errors.New("websocket: no poller")
 
 // A Listener is a listening socket that the loops can accept from, as those of
 // package net are.

@@ -2,17 +2,12 @@
 
 package websocket
 
-import (
-	"errors"
-	"syscall"
-)
+import "syscall"
 
 const readable, writable = 1, 2
 
 // A poller does not exist here: a goroutine waits for each connection.
 type poller struct{}
-
-var errNoPoller = errors.New("websocket: no poller on this system")
 
 func newPoller() (*poller, error) { return nil, nil }
 
