@@ -19,9 +19,9 @@ var ErrDraining = errors.New("gateway: shutting down")
 //
 // The next event of each connection goes by what o says of its route, and may
 // have another Backend; one in hand ends as it began. What a connection agreed
-// on in its handshake stays with it: Events, MaxMessage, Fragment and Outbox.
-// Connections whose route o does not have are served as they were, and nobody
-// new is. A route that is new, and keeps books of connections, has PHP told.
+// on in its handshake stays with it: Events, MaxMessage, MessageRate, Fragment,
+// Outbox and Compression. Connections whose route o does not have are served as
+// they were, and nobody new is. A route that is new, and keeps books of connections, has PHP told.
 func (g *Gateway) Reconfigure(o Options) error {
 	old := g.opts()
 	o.HandshakeTimeout, o.Software, o.Hosts, o.Fallback = old.HandshakeTimeout, old.Software, old.Hosts, old.Fallback

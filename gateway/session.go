@@ -309,8 +309,8 @@ func (s *session) next() (m message, more bool) {
 	return m, true
 }
 
-// rescue is deferred where an answer is worked on: a panic costs this client its connection, and
-// no other client anything.
+// rescue is deferred where an answer is worked on: a panic costs this client
+// its connection, and no other client anything.
 func (s *session) rescue() {
 	v := recover()
 	if v == nil {

@@ -22,9 +22,10 @@ type Handler interface {
 	Fail(err *ProtocolError)
 
 	// Shed says that the queues of all connections hold too much and this
-	// one most, or that there is no room for what it sent: the handler is to forget the messages that wait. The
-	// connection is being closed with 1013. Shed is called once at most, and
-	// even after Ended if the handler still holds memory then (Conn.Hold).
+	// one most, or that there is no room for what it sent: the handler is to
+	// forget the messages that wait. The connection is being closed with 1013.
+	// Shed is called once at most, and even after Ended if the handler still
+	// holds memory then (Conn.Hold).
 	Shed()
 
 	// Ended is the last call but for Shed, made once, when the socket is gone.
@@ -134,10 +135,10 @@ func (c *Conn) Hold(n int) (ok bool) {
 }
 
 // shedLoad closes c because it holds more than any other, or wants room where
-// none is; cause counts that. What it holds has to
-// be free soon, so not even the client's close frame is waited for. A client
-// that reads nothing would keep the frame being written for as long as a write
-// may take; if many do that, they are cut.
+// none is; cause counts that. What it holds has to be free soon, so not even the
+// client's close frame is waited for. A client that reads nothing would keep the
+// frame being written for as long as a write may take; if many do that, they are
+// cut.
 func (c *Conn) shedLoad(cause *atomic.Uint64) {
 	defer c.rescue()
 	cause.Add(1)

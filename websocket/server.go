@@ -11,7 +11,8 @@ import (
 
 // A Server drives connections: it waits for their bytes, writes what could
 // not be written at once, sends pings and enforces every time limit. An idle
-// connection costs it no goroutine, no buffer and no timer.
+// connection costs it no goroutine, no buffer and no timer; only where no poller
+// can wait for it, as under TLS, a goroutine does.
 type Server struct {
 	opts   Options
 	loops  []*loop
