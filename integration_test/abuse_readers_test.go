@@ -72,7 +72,7 @@ func TestAbuseReaders(t *testing.T) {
 	if most := float64(buffers<<20)*1.25 + 4<<20; held > most {
 		t.Errorf("%.0f bytes in queues, over buffers = %dM", held, buffers)
 	}
-	if grown, most := peak-before, min(readers*(1024+64), buffers<<10)*2+(32<<10); long() && grown > most { // Go collects at half as much again
+	if grown, most := peak-before, min(readers*(1024+64), buffers<<10)*2+(32<<10); grown > most { // Go collects at half as much again
 		t.Errorf("%d readers cost %d KiB, want at most %d", readers, grown, most)
 	}
 	for _, c := range clients {
