@@ -106,7 +106,7 @@ func (p *phpPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		body, err = answer.AppendBody(nil, maxPage)
 	}
 	if err != nil {
-		p.log.Warn("no answer for a page", "script", p.script, "err", err)
+		p.log.Warn("no answer for a page", "script", p.script, "error", err)
 		http.Error(w, "no answer from PHP", http.StatusBadGateway)
 		return
 	}

@@ -2,15 +2,15 @@ package hub
 
 import "strings"
 
-// MaxName is the longest name of a channel, in bytes.
-const MaxName = 200
+// maxName is the longest name of a channel, in bytes.
+const maxName = 200
 
 // ValidName reports whether name can be that of a channel: 1 to 200 characters
 // of A-Z, a-z, 0-9 and _.:/@-, in segments between slashes of which none is
 // empty, "." or "..". Such a name stands for itself in a header's list and in
 // the path of a URL, whoever tidies that up.
 func ValidName(name string) bool {
-	if len(name) == 0 || len(name) > MaxName {
+	if len(name) == 0 || len(name) > maxName {
 		return false
 	}
 	for i := range len(name) {
