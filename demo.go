@@ -197,7 +197,7 @@ func newDemoScripts(dir string) (demoScripts, error) {
 		}
 		script := filepath.Join(dir, "ws.php")
 		if _, err := os.Stat(script); err != nil {
-			return demoScripts{}, err
+			return demoScripts{}, fmt.Errorf("want a folder with a ws.php in it: %w", err)
 		}
 		return demoScripts{routes: []gateway.Route{{Prefix: "/ws", Script: script}}, user: ownerOf(script)}, nil
 	}

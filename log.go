@@ -49,7 +49,7 @@ func logStart(log *slog.Logger, c *config.Config, maxConnections int, listeners 
 		log.Warn("buffers lowered to half of the memory limit", "configured", c.Buffers)
 	}
 	if maxConnections < c.MaxConnections {
-		log.Warn("max_connections lowered to what the descriptor limit allows", "configured", c.MaxConnections)
+		log.Warn("max_connections lowered to what the descriptor limit allows: LimitNOFILE= of the unit, or ulimit -n, raises it", "configured", c.MaxConnections)
 	}
 	for _, p := range c.Pools {
 		log.Info("pool", "name", p.Name, "address", p.Address, "max_conns", p.MaxConns, "keep_alive", p.KeepAlive,

@@ -46,7 +46,7 @@ func push(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	flags := flag.NewFlagSet("push", flag.ContinueOnError)
 	flags.StringVar(&p.config, "config", "", "the configuration `FILE` of the server; by default $WS_API, else "+defaultConfig)
 	flags.StringVar(&p.api, "api", "", "the `ADDRESS` of its control API: a unix socket or an http:// URL")
-	flags.StringVar(&p.tokenFile, "token-file", "", "the `FILE` with the API's token; by default the configuration's")
+	flags.StringVar(&p.tokenFile, "token-file", "", "the `FILE` with the API's token; by default the configuration's, or with -api or $WS_API $WS_API_TOKEN_FILE")
 	flags.StringVar(&p.channel, "channel", "", "to all that listen to the channel `NAME`")
 	flags.StringVar(&p.connection, "connection", "", "to the connection `ID`")
 	flags.StringVar(&p.user, "user", "", "to all connections of the user `ID`")
@@ -61,7 +61,7 @@ func push(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 		fmt.Fprintf(stderr, "ws-fpm push: %s\n", problem)
 		return errUsage
 	}
-	api, token, err := p.findAPI(os.Getenv("WS_API"))
+	api, token, err := p.findAPI(os.Getenv("WS_API"), os.Getenv("WS_API_TOKEN_FILE"))
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (p *pushing) target() (target, problem string) {
 	for _, t := range []struct{ name, path string }{{p.channel, "/channels/"}, {p.connection, "/connections/"}, {p.user, "/users/"}} {
 		if t.name != "" {
 			targets++
-			target = t.path + url.PathEscape(t.name)
+			target = t.path + escapeSegment(t.name)
 		}
 	}
 	switch {
@@ -98,14 +98,27 @@ func (p *pushing) target() (target, problem string) {
 	return target, ""
 }
 
-// findAPI gives the address of the API, and the token if there is one. Told is
-// what the environment says.
-func (p *pushing) findAPI(told string) (api, token string, err error) {
+// escapeSegment makes name one segment of a path. url.PathEscape leaves dots as
+// they are, and then "." and ".." would be no segments but ways (RFC 3986,
+// section 5.2.4).
+func escapeSegment(name string) string {
+	if name == "." || name == ".." {
+		return strings.ReplaceAll(name, ".", "%2E")
+	}
+	return url.PathEscape(name)
+}
+
+// findAPI gives the address of the API, and the token if there is one. Told and
+// toldToken are what the environment says, as it does to PHP.
+func (p *pushing) findAPI(told, toldToken string) (api, token string, err error) {
 	api = p.api
 	if api == "" && p.config == "" {
 		api = told
 	}
 	file := p.tokenFile
+	if file == "" && api != "" {
+		file = toldToken
+	}
 	if api == "" {
 		c, err := p.readConfig()
 		if err != nil {
@@ -173,9 +186,12 @@ func post(ctx context.Context, api, target, token string, message []byte, binary
 			return new(net.Dialer).DialContext(ctx, "unix", path)
 		}
 	}
+	if !strings.HasPrefix(base, "http://") && !strings.HasPrefix(base, "https://") {
+		return "", badAPI(api)
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+target, bytes.NewReader(message))
 	if err != nil {
-		return "", usageError{fmt.Errorf("ws-fpm push: -api: want a unix socket or an http:// URL: %w", err)}
+		return "", badAPI(api)
 	}
 	request.Header.Set("Content-Type", "text/plain; charset=utf-8")
 	if binary {
@@ -196,6 +212,10 @@ func post(ctx context.Context, api, target, token string, message []byte, binary
 	return outcomeOf(response.StatusCode, b)
 }
 
+func badAPI(api string) error {
+	return usageError{fmt.Errorf("ws-fpm push: the address %q of the control API: want a unix socket, such as unix:/run/ws-fpm/control.sock, or an http:// URL", api)}
+}
+
 // outcomeOf puts an answer of the API into words.
 func outcomeOf(status int, body []byte) (said string, err error) {
 	var answer struct {
@@ -211,7 +231,7 @@ func outcomeOf(status int, body []byte) (said string, err error) {
 	case status == http.StatusOK:
 		return fmt.Sprintf("delivered to %d connections", answer.Delivered), nil
 	case status == http.StatusUnauthorized:
-		return "", errors.New("the control API wants its token: -token-file FILE")
+		return "", errors.New("the control API wants its token: -token-file FILE, or WS_API_TOKEN_FILE in the environment")
 	case answer.Error != "":
 		return "", errors.New(answer.Error)
 	}

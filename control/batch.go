@@ -3,7 +3,9 @@ package control
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"unicode/utf8"
 )
@@ -42,6 +44,8 @@ func parseBatch(body []byte) (operations []operation, problem string) {
 	d.DisallowUnknownFields()
 	err := d.Decode(&batch)
 	switch {
+	case errors.Is(err, io.EOF):
+		return nil, `body: want {"operations":[...]}`
 	case err != nil:
 		return nil, "body: " + strings.TrimPrefix(err.Error(), "json: ")
 	case !json.Valid(body):

@@ -135,7 +135,7 @@ func TestParseBatch(t *testing.T) {
 		{"one too many", many(1001), "operations: want 1 to 1000"},
 		{"none", many(0), "operations: want 1 to 1000"},
 		{"an empty object", `{}`, "operations: want 1 to 1000"},
-		{"nothing", ``, "body: EOF"},
+		{"nothing", ``, `body: want {"operations":[...]}`},
 		{"no object", `[]`, "body: cannot unmarshal array"},
 		{"cut short", `{"operations":[{"user":"u"`, "body: unexpected EOF"},
 		{"something behind it", many(1) + `{}`, "body: want one JSON object and nothing behind it"},
