@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -19,7 +21,7 @@ import (
 // check is the command of that name: it reports on what serve would meet.
 func check(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("check", flag.ContinueOnError)
-	route := flags.String("call", "", "really run an event of the route with this `PREFIX`; then follow EVENT and its BODY")
+	route := flags.String("call", "", "really run an event of the route with this `PREFIX`, to which ?QUERY may be added; then follow EVENT and its BODY")
 	file, err := parseConfigFlag(flags, args, stderr, 2)
 	if err != nil {
 		return err
@@ -32,6 +34,10 @@ func check(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		if _, err := loadPair(l); err != nil {
 			return usageError{located(settings, err)}
 		}
+	}
+	access, err := findAccess(c.Control)
+	if err = cmp.Or(err, findGroups(c)); err != nil {
+		return usageError{located(settings, err)}
 	}
 	if *route != "" && flags.NArg() == 0 {
 		fmt.Fprintln(stderr, "ws-fpm check: EVENT is missing: connect, message, disconnect or start")
@@ -50,12 +56,15 @@ func check(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		switch {
 		case err == nil:
 			fmt.Fprintf(stdout, "%s: ok\n", what)
-		case errors.Is(err, errElsewhere):
+		case errors.Is(err, errElsewhere), errors.Is(err, errUnreadable):
 			fmt.Fprintf(stdout, "%s: %v\n", what, err)
 		default:
 			bad++
 			fmt.Fprintf(stdout, "%s: %v\n", what, err)
 		}
+	}
+	if c.Control != nil {
+		report("control API at "+c.Control.Address, access)
 	}
 	for _, p := range c.Pools {
 		report(fmt.Sprintf("pool %s at %s", p.Name, p.Address), reach(ctx, p))
@@ -95,10 +104,52 @@ func call(ctx context.Context, c *config.Config, route, event, body string, stdo
 			fmt.Fprintf(stdout, "=> %s\n", effect)
 		}
 		if err == nil && r.Failed {
+			if event == "connect" {
+				return fmt.Errorf("route %s would not let this client in", route)
+			}
 			return fmt.Errorf("event %s of route %s has failed", event, route)
 		}
 	}
 	return err
+}
+
+// findAccess looks for what [control] names. A token's file that this user may
+// not read, or in a folder that is not there, says nothing against it: it is
+// ws-fpm's own, and systemd makes the folder of a credential.
+func findAccess(c *config.Control) (elsewhere, err error) {
+	if c == nil {
+		return nil, nil
+	}
+	switch _, err := controlAccess(c); {
+	case errors.Is(err, fs.ErrPermission):
+		return errUnreadable, nil
+	case errors.Is(err, fs.ErrNotExist):
+		if _, folder := os.Stat(filepath.Dir(c.TokenFile)); folder != nil {
+			return errUnreadable, nil
+		}
+		return nil, err
+	default:
+		return nil, err
+	}
+}
+
+// findGroups looks for the groups that sockets are to have.
+func findGroups(c *config.Config) error {
+	for _, l := range c.Listeners {
+		if l.Group == "" {
+			continue
+		}
+		if _, err := lookupGroup(l.Group); err != nil {
+			return &settingError{"[listen " + l.Name + "]", "group", err}
+		}
+	}
+	if c.Control == nil || c.Control.Group == "" {
+		return nil
+	}
+	if _, err := lookupGroup(c.Control.Group); err != nil {
+		return &settingError{"[control]", "group", err}
+	}
+	return nil
 }
 
 // reach connects to a pool and leaves at once, so that no worker waits for us.
@@ -110,6 +161,9 @@ func reach(ctx context.Context, p config.Pool) error {
 	}
 	return c.Close()
 }
+
+// errUnreadable says nothing against a token.
+var errUnreadable = errors.New("its token_file is not for this user, or not there yet; ws-fpm has to be able to read it")
 
 // errElsewhere says nothing against a script.
 var errElsewhere = errors.New("not visible from here; it has to be where php-fpm runs")

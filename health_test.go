@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -102,6 +103,55 @@ func TestCheck(t *testing.T) {
 			}
 			if (test.status != 0) != strings.Contains(stderr.String(), "1 of these would not work") {
 				t.Errorf("stderr is %q", &stderr)
+			}
+		})
+	}
+}
+
+// What [control] and the listeners name is looked for: serve would not start
+// without it.
+func TestCheckControl(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string, mode os.FileMode) (file string) {
+		file = filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	script := write("ws.php", "<?php", 0o644)
+	l, err := net.Listen("unix", filepath.Join(dir, "fpm.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	good := strings.Repeat("k", 32)
+	control := func(lines string) string { return "[control]\nlisten = " + filepath.Join(dir, "c.sock") + "\n" + lines }
+	for _, test := range []struct {
+		name, sections string
+		status         int
+		want           string // on stdout, or on stderr if the status is not 0
+	}{
+		{"a control API", control(""), 0, "control API at " + filepath.Join(dir, "c.sock") + ": ok"},
+		{"a good token", control("token_file = " + write("good", good, 0o600)), 0, ": ok"},
+		{"a token that is too short", control("token_file = " + write("short", good[1:], 0o600)), 2, "[control] token_file: control: token file " + filepath.Join(dir, "short") + ": want a token of 32 bytes"},
+		{"a token for all to read", control("token_file = " + write("open", good, 0o644)), 2, "mode 0644 lets others use it"},
+		{"a token that is missing", control("token_file = " + filepath.Join(dir, "none")), 2, "no such file"},
+		{"a credential that systemd has still to place", control("token_file = " + filepath.Join(dir, "credentials", "token")), 0, "its token_file is not for this user, or not there yet"},
+		{"a user that is nobody", control("allow_users = no-such-user"), 2, "[control] allow_users: user: unknown user no-such-user"},
+		{"a group of the control API that is none", control("group = no-such-group"), 2, "[control] group: group: unknown group no-such-group"},
+		{"a group of a listener that is none", "[listen a]\naddress = " + filepath.Join(dir, "l.sock") + "\ngroup = no-such-group\n", 2, "[listen a] group: group: unknown group no-such-group"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			file := writeConfig(t, fmt.Sprintf("[fastcgi]\naddress = %s\n[route /ws]\nscript = %s\n%s", l.Addr(), script, test.sections))
+			var stdout, stderr output
+			status := run(context.Background(), []string{"check", "-config", file}, &stdout, &stderr)
+			says := stdout.String()
+			if status != 0 {
+				says = stderr.String()
+			}
+			if status != test.status || !strings.Contains(says, test.want) {
+				t.Errorf("check ended with %d and says\n%s%s; want %d and %q", status, &stdout, &stderr, test.status, test.want)
 			}
 		})
 	}

@@ -136,6 +136,7 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	params := fcgi.ProcessEnv(r)
 	params["REMOTE_ADDR"], _, _ = net.SplitHostPort(r.RemoteAddr) // which it leaves out
+	params["REQUEST_URI"] = r.URL.RequestURI()                    // and this
 	b.mu.Lock()
 	if event := params["WS_EVENT"]; event != eventMessage {
 		b.told = append(b.told, event+" "+params["WS_ROUTE"])

@@ -28,20 +28,26 @@ type Report struct {
 	Failed bool
 }
 
-// Call really runs an event of the route with that prefix, as if a client of
-// this machine had just connected, and reports. An error means that PHP gave
-// no usable reply.
-func (g *Gateway) Call(ctx context.Context, prefix, event string, body []byte) (*Report, error) {
+// Call really runs an event of a route, as if a client of this machine had just
+// connected to target, and reports. Target is the route's prefix, and behind a
+// question mark the query if there is one. An error means that PHP gave no
+// usable reply.
+func (g *Gateway) Call(ctx context.Context, target, event string, body []byte) (*Report, error) {
 	routes := g.opts().routes
+	prefix, query, _ := strings.Cut(target, "?")
 	i := slices.IndexFunc(routes, func(r *route) bool { return r.prefix == prefix })
 	if i < 0 {
-		return nil, fmt.Errorf("gateway: no route %s", prefix)
+		var prefixes []string
+		for _, r := range routes {
+			prefixes = append(prefixes, r.prefix)
+		}
+		return nil, fmt.Errorf("gateway: no route %q; there is %s", prefix, strings.Join(prefixes, ", "))
 	}
 	t := routes[i].now.Load()
 	s := &session{gateway: g, route: routes[i], joined: t, terms: t, id: randomID(), since: time.Now().UnixMilli()}
 	local := netip.MustParseAddrPort("127.0.0.1:80")
 	params, err := requestParams(&request{
-		uri: prefix, host: "localhost", serverAddr: "127.0.0.1", serverPort: "80",
+		uri: target, query: query, host: "localhost", serverAddr: "127.0.0.1", serverPort: "80",
 		peer: Trust{}.findPeer(local, "http", nil, nil),
 	})
 	if err != nil {
@@ -89,8 +95,19 @@ func (g *Gateway) Call(ctx context.Context, prefix, event string, body []byte) (
 	if err != nil {
 		return r, err
 	}
-	r.Effects = s.effects(event, r)
+	if !s.asks(event) {
+		r.Effects = []string{fmt.Sprintf("never but by this call: events = %s asks for no %s", strings.Join(s.terms.Events, ", "), event)}
+	}
+	r.Effects = append(r.Effects, s.effects(event, r)...)
 	return r, nil
+}
+
+// asks reports whether the route's script is run at that event.
+func (s *session) asks(event string) bool {
+	if event == eventStart {
+		return s.terms.has(eventConnect) || s.terms.has(eventDisconnect)
+	}
+	return s.terms.has(event)
 }
 
 // effects puts into words what would be done about a reply.
@@ -103,6 +120,10 @@ func (s *session) effects(event string, r *Report) []string {
 		}
 		if !letsIn(r.Status, r.Header) {
 			return []string{"refuse the client with 403: the reply has no WS-Accept: yes"}
+		}
+		if _, reason := readHeader(r.Header, attributes{}); reason != "" {
+			r.Failed = true
+			return []string{fmt.Sprintf("refuse the client with 502: %s (%s)", badReply, reason)}
 		}
 		return append([]string{"let the client in"}, s.messageEffects(r)...)
 	case eventDisconnect:
