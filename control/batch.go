@@ -3,9 +3,7 @@ package control
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"unicode/utf8"
 )
@@ -44,7 +42,7 @@ func parseBatch(body []byte) (operations []operation, problem string) {
 	d.DisallowUnknownFields()
 	err := d.Decode(&batch)
 	switch {
-	case errors.Is(err, io.EOF):
+	case len(bytes.TrimSpace(body)) == 0:
 		return nil, `body: want {"operations":[...]}`
 	case err != nil:
 		return nil, "body: " + strings.TrimPrefix(err.Error(), "json: ")
