@@ -221,5 +221,3 @@ func contentType(fixed string, text bool, body []byte) string {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
-
-func utoa(n uint64) string { return strconv.FormatUint(n, 10) }
