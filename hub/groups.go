@@ -28,8 +28,8 @@ type part[F any] struct {
 type group[F any] struct {
 	name  string
 	list  []*place[F] // nil: a hole
-	holes []uint32    // where they are
-	live  int         // places that are none
+	holes []uint32    // where those are
+	live  int         // places that are not holes
 	turn  uint64      // of the newest walk
 	walks int         // in progress
 }

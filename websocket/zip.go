@@ -51,7 +51,7 @@ func (c *Conn) lookAhead() bool {
 
 func (c *Conn) measure(f *inflater, op Opcode, payload []byte, whole bool) (size int64, fault *ProtocolError) {
 	stats := &c.server.stats
-	c.server.inflating <- struct{}{} // nobody keeps his place for longer than it takes to inflate
+	c.server.inflating <- struct{}{} // a place is kept for no longer than it takes to inflate
 	size, fault = f.measure(payload, whole, op, c.dec.maxMessage)
 	<-c.server.inflating
 	switch {
