@@ -40,8 +40,9 @@ func startLog(c *config.Config, w io.Writer, r *metrics.Registry) (log *slog.Log
 // logFlush is how long the end waits for a slow reader of the log.
 const logFlush = 2 * time.Second
 
-// logStart says what is in force, one line per route, pool and listener.
-func logStart(log *slog.Logger, c *config.Config, maxConnections int, listeners []net.Listener) {
+// logStart says what is in force, one line per route, pool and listener, and
+// where the control API is if there is one.
+func logStart(log *slog.Logger, c *config.Config, maxConnections int, listeners []net.Listener, p *private) {
 	buffers := buffersWithin(c.Buffers, memoryLimit())
 	log.Info("starting", "version", version, "max_connections", maxConnections, "buffers", buffers, "memory_limit", memoryLimit(),
 		"ping", c.Ping, "pong", c.Pong, "drain", c.Drain)
@@ -61,6 +62,13 @@ func logStart(log *slog.Logger, c *config.Config, maxConnections int, listeners 
 	}
 	for _, l := range listeners {
 		log.Info("listening", "network", l.Addr().Network(), "address", l.Addr().String())
+	}
+	if p == nil {
+		return
+	}
+	log.Info("control API", "network", p.api.Addr().Network(), "address", p.api.Addr().String())
+	if p.metrics != nil {
+		log.Info("metrics", "network", p.metrics.Addr().Network(), "address", p.metrics.Addr().String())
 	}
 }
 

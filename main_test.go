@@ -99,6 +99,12 @@ func TestRun(t *testing.T) {
 			"[route /ws]\nscript = /ws.php\n")}, 1, "", "ws-fpm: no answer from /nobody/here.sock"},
 		{"a listener that cannot be", []string{"serve", "-config", writeConfig(t, "listen = /nobody/here.sock\n[fastcgi]\naddress = /x.sock\n"+
 			"[route /ws]\nscript = /ws.php\n")}, 1, "", "/nobody/here.sock"},
+		{"a group that there is not", []string{"serve", "-config", writeConfig(t, "[fastcgi]\naddress = /x.sock\n"+
+			"[route /ws]\nscript = /ws.php\n[control]\nlisten = /nobody/here.sock\ngroup = no-such-group\n")}, 1, "",
+			"ws-fpm.conf:7: [control] group: group: unknown group no-such-group"},
+		{"a certificate that is not there", []string{"serve", "-config", writeConfig(t, "[fastcgi]\naddress = /x.sock\n"+
+			"[route /ws]\nscript = /ws.php\n[listen a]\naddress = 127.0.0.1:0\ntls_cert = /nobody/cert\ntls_key = /nobody/key\n")}, 1, "",
+			"ws-fpm.conf:7: [listen a] tls_cert: certificate /nobody/cert"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -121,11 +127,13 @@ func TestRun(t *testing.T) {
 func TestServe(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
 	log, stop := startServe(t, writeConfig(t, "listen = 127.0.0.1:0, "+socket+"\nmax_connections = 10\n[fastcgi]\naddress = /nobody/here.sock\n"+
-		"[fastcgi other]\naddress = 127.0.0.1:9\n[route /ws]\nscript = /nowhere/ws.php\n[route /b]\nscript = /nowhere/b.php\nfastcgi = other\n"))
+		"[fastcgi other]\naddress = 127.0.0.1:9\n[route /ws]\nscript = /nowhere/ws.php\n[route /b]\nscript = /nowhere/b.php\nfastcgi = other\n"+
+		"[control]\nlisten = "+socket+".c\nmetrics = 127.0.0.1:0\n"))
 	if status := stop(); status != 0 {
 		t.Errorf("serve ended with %d, want 0", status)
 	}
-	for what, n := range map[string]int{"msg=pool": 2, "msg=route": 2, "msg=listening": 2, "max_connections=10": 1, "msg=stopped": 1} {
+	for what, n := range map[string]int{"msg=pool": 2, "msg=route": 2, "msg=listening": 2, "max_connections=10": 1, "msg=stopped": 1,
+		`msg="control API" network=unix address=` + socket + ".c": 1, "msg=metrics network=tcp address=127.0.0.1:": 1} {
 		if got := strings.Count(log.String(), what); got != n {
 			t.Errorf("%q is logged %d times, want %d, in\n%s", what, got, n, log)
 		}

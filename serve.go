@@ -36,7 +36,7 @@ func serve(ctx context.Context, args []string, stderr io.Writer) error {
 	defer closeLog()
 	r := &reloader{file: file, log: log, level: level, count: newReloadCounters(registry), started: settings, settings: settings}
 	r.config.Store(c)
-	return serveConfig(ctx, r, registry)
+	return located(settings, serveConfig(ctx, r, registry))
 }
 
 // serveConfig serves what the configuration says until it is told to stop.
@@ -51,6 +51,10 @@ func serveConfig(ctx context.Context, r *reloader, registry *metrics.Registry) e
 		return err
 	}
 	observeRuntime(registry)
+	if err := findGroups(c); err != nil {
+		closeSockets(sockets)
+		return err
+	}
 	if r.certificates, err = loadCertificates(c.Listeners, log); err != nil {
 		closeSockets(sockets)
 		return err
@@ -83,7 +87,7 @@ func serveConfig(ctx context.Context, r *reloader, registry *metrics.Registry) e
 	for i, l := range listeners {
 		listeners[i] = patient(l, log, failures)
 	}
-	logStart(everyRecord(log), c, options.MaxConnections, listeners)
+	logStart(everyRecord(log), c, options.MaxConnections, listeners, r.private)
 	p := process{log: log, gateway: g, listeners: listeners, metrics: registry, reloader: r,
 		manager: manager, private: r.private}
 	return p.run(ctx)
