@@ -18,10 +18,11 @@ import (
 type certificate struct {
 	pair   atomic.Pointer[tls.Certificate] // replaced as a whole, never changed; nil: no TLS
 	config *tls.Config
+	turns  *turns // of the handshakes
 }
 
-func newCertificate(pair *tls.Certificate) *certificate {
-	c := &certificate{}
+func newCertificate(pair *tls.Certificate, turns *turns) *certificate {
+	c := &certificate{turns: turns}
 	c.pair.Store(pair)
 	c.config = &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -32,6 +33,9 @@ func newCertificate(pair *tls.Certificate) *certificate {
 				return pair, nil
 			}
 			return nil, errNoCertificate
+		},
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			return configForClient(c.config, hello)
 		},
 	}
 	return c
@@ -72,7 +76,7 @@ type certificates map[string]*certificate
 
 // loadCertificates reads those that listeners begin with.
 func loadCertificates(listeners []config.Listener, log *slog.Logger) (certificates, error) {
-	all := certificates{}
+	all, turns := certificates{}, newTurns(defaultTurns())
 	for _, l := range listeners {
 		if l.Name == "" {
 			continue // an entry of the global list has no keys
@@ -82,7 +86,7 @@ func loadCertificates(listeners []config.Listener, log *slog.Logger) (certificat
 			return nil, err
 		}
 		warnOfExpiry(log, l, pair)
-		all[l.Name] = newCertificate(pair)
+		all[l.Name] = newCertificate(pair, turns)
 	}
 	return all, nil
 }
@@ -95,7 +99,7 @@ func (c certificates) wrap(l config.Listener, nl net.Listener) net.Listener {
 	return &securedListener{nl, c[l.Name]}
 }
 
-// observe registers when they expire.
+// observe registers when they expire, and which handshakes had no turn.
 func (c certificates) observe(r *metrics.Registry) {
 	r.CollectFunc("ws_fpm_tls_certificate_expiry_seconds", "When the certificate of a listener expires, in seconds since 1970.",
 		metrics.KindGauge, func(emit func(value float64, labels ...metrics.Label)) {
@@ -105,6 +109,12 @@ func (c certificates) observe(r *metrics.Registry) {
 				}
 			}
 		})
+	r.CounterFunc("ws_fpm_tls_handshakes_shed_total", "TLS handshakes given up, for so many others came before them.", func() (shed float64) {
+		for _, one := range c {
+			shed = float64(one.turns.refused.Load()) // all have the same
+		}
+		return shed
+	})
 }
 
 // A securedListener gives its connections TLS as long as there is a certificate.
@@ -119,5 +129,5 @@ func (l *securedListener) Accept() (net.Conn, error) {
 	if err != nil || l.certificate.pair.Load() == nil {
 		return c, err
 	}
-	return tls.Server(c, l.certificate.config), nil
+	return tls.Server(&orderlySocket{Conn: c, turns: l.certificate.turns}, l.certificate.config), nil
 }
