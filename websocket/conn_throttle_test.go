@@ -292,7 +292,8 @@ func TestConnThrottledMessageIsLate(t *testing.T) {
 	})
 }
 
-// Who floods and goes is not kept for as long as what was left would take.
+// Who floods and goes is not kept for as long as what was left would take, nor
+// does that take the time of others.
 func TestConnThrottleEndsWithTheClient(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -306,9 +307,10 @@ func TestConnThrottleEndsWithTheClient(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := open(t, piped, Options{Ping: time.Second})
 				p := h.visit(Limits{})
+				messages := counting(p)
 				p.c.Start(nil)
 				drink(p)
-				p.Conn.Write(many(4096/7, test.op)) // as much as is read at once: for 53 s
+				p.Conn.Write(append(many(4089/7, test.op), clientFrame(Text, "x")...)) // as much as is read at once: for 53 s
 				synctest.Wait()
 				if st := h.Stats(); st.ThrottledControl != 1 {
 					t.Fatalf("throttled %d times", st.ThrottledControl)
@@ -318,6 +320,9 @@ func TestConnThrottleEndsWithTheClient(t *testing.T) {
 				<-p.ended
 				if took := time.Since(begun); took > test.most {
 					t.Errorf("ended %v after the client had gone, want %v", took, test.most)
+				}
+				if messages.Load() > 0 {
+					t.Error("all that it left was decoded")
 				}
 			})
 		})

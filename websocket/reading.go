@@ -162,6 +162,9 @@ func (c *Conn) feed(b []byte) bool {
 				c.sendPongs(pongs)
 				pongs = nil
 			}
+			if c.gone() {
+				break
+			}
 			if c.throttle(b, wait) {
 				return false
 			}

@@ -14,19 +14,22 @@ func (c *Conn) excess() int64 {
 	return max(c.messageRate.wait(c.paidMessages, c.heard.Load()), c.controlExcess())
 }
 
-// controlExcess is the part of excess that control frames are the cause of. When
-// nothing can be sent any more there is none: what is left costs no answer, and
-// a client that has gone must not be kept for hours for the pings it left.
-func (c *Conn) controlExcess() int64 {
-	wait := controlPace.wait(c.paidControl, c.heard.Load())
-	if wait > 0 {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.broken {
-			return 0
-		}
+// controlExcess is the part of excess that control frames are the cause of.
+func (c *Conn) controlExcess() int64 { return controlPace.wait(c.paidControl, c.heard.Load()) }
+
+// gone ends a client of too many control frames to whom nothing can be sent any
+// more. What it left may be megabytes of pings: to read them at their pace would
+// keep it for hours, to read them at once would take the time of others.
+func (c *Conn) gone() bool {
+	c.mu.Lock()
+	broken := c.broken
+	c.mu.Unlock()
+	if !broken || c.controlExcess() == 0 {
+		return false
 	}
-	return wait
+	c.server.stats.throttledControl.Add(1)
+	c.Kill()
+	return true
 }
 
 // throttle gives the reader up for so long; rest is decoded then. A handler's
