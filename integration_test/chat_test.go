@@ -166,12 +166,8 @@ func (c chatter) picture(file string) {
 	c.resize(1000, 800, false, false)
 }
 
-// TestChatPicture makes the README's picture, if WS_FPM_PICTURES says where: two
-// windows side by side.
+// TestChatPicture makes the README's picture: two windows side by side.
 func TestChatPicture(t *testing.T) {
-	if os.Getenv("WS_FPM_PICTURES") == "" {
-		t.Skip("WS_FPM_PICTURES is not set")
-	}
 	d := startDemo(t)
 	ada, bob := d.chat(), d.chat()
 	ada.resize(600, 700, false, false)
