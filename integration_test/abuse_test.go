@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -174,7 +175,8 @@ func (s *siege) until(patience time.Duration, what string, ok func(series) bool)
 			return m
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("after %v still not: %s", patience, what)
+			maps.DeleteFunc(m, func(name string, n float64) bool { return n == 0 || strings.HasPrefix(name, "ws_fpm_event_seconds") })
+			s.t.Fatalf("after %v still not: %s; the metrics are %v", patience, what, m)
 		}
 		pause(20 * time.Millisecond)
 	}
