@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -33,6 +35,7 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	once := flags.Bool("once", false, "end after the first answer")
 	address := flags.String("listen", "127.0.0.1:8080", "`ADDR` to listen on")
+	events := flags.String("events", "", "the `EVENTS` that the ws.php in DIR is asked about, such as connect,message,disconnect; by default message")
 	if err := parseFlags(flags, args, stderr, 1); err != nil {
 		return err
 	}
@@ -40,7 +43,7 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer stop()
 
 	log := newLogger("text", slog.LevelWarn, stderr)
-	scripts, err := newDemoScripts(flags.Arg(0))
+	scripts, err := newDemoScripts(flags.Arg(0), *events)
 	if err != nil {
 		return usageError{fmt.Errorf("ws-fpm demo: %w", err)}
 	}
@@ -68,11 +71,15 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer d.stop()
 
 	answer, err := firstMessage(ctx, l.Addr().String(), "/ws/", demoMessage)
-	if err != nil {
+	switch {
+	case err == nil:
+		fmt.Fprintf(stderr, "sent      %s\nreceived\n", demoMessage)
+		fmt.Fprintln(stdout, answer)
+	case flags.Arg(0) == "" || *once || ctx.Err() != nil:
 		return fmt.Errorf("demo: sending the first message: %w", err)
+	default: // a script of the user's own may well want more than this
+		fmt.Fprintf(stderr, "sent      %s\nwithout an answer: %v\n", demoMessage, err)
 	}
-	fmt.Fprintf(stderr, "sent      %s\nreceived\n", demoMessage)
-	fmt.Fprintln(stdout, answer)
 	if *once {
 		return nil
 	}
@@ -147,9 +154,14 @@ func (d *demonstration) stop() {
 }
 
 // firstMessage sends text as a client would and returns the answer.
-func firstMessage(ctx context.Context, address, path, text string) (string, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, demoPatience, errors.New("no answer"))
+func firstMessage(ctx context.Context, address, path, text string) (answer string, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, demoPatience, fmt.Errorf("none within %v; a script that prints nothing sends nothing", demoPatience))
 	defer cancel()
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx) // which closed the connection
+		}
+	}()
 	c, err := dialWebSocket(ctx, loopback(address), path)
 	if err != nil {
 		return "", err
@@ -188,8 +200,21 @@ func (s demoScripts) remove() {
 	}
 }
 
-// newDemoScripts gives the ws.php of dir, or the examples if dir is empty.
-func newDemoScripts(dir string) (demoScripts, error) {
+// newDemoScripts gives the ws.php of dir, or the examples if dir is empty. Events
+// are those that it is asked about, with commas; none is message.
+func newDemoScripts(dir, events string) (demoScripts, error) {
+	var asked []string
+	if events != "" {
+		asked = strings.Split(events, ",")
+	}
+	for _, event := range asked {
+		if !slices.Contains([]string{"connect", "message", "disconnect"}, event) {
+			return demoScripts{}, fmt.Errorf("-events: %q: want connect, message, disconnect or some of them, with commas", event)
+		}
+	}
+	if asked != nil && dir == "" {
+		return demoScripts{}, errors.New("want -events with DIR only: the examples have theirs")
+	}
 	if dir != "" {
 		dir, err := filepath.Abs(dir)
 		if err != nil {
@@ -199,7 +224,7 @@ func newDemoScripts(dir string) (demoScripts, error) {
 		if _, err := os.Stat(script); err != nil {
 			return demoScripts{}, fmt.Errorf("want a folder with a ws.php in it: %w", err)
 		}
-		return demoScripts{routes: []gateway.Route{{Prefix: "/ws", Script: script}}, user: ownerOf(script)}, nil
+		return demoScripts{routes: []gateway.Route{{Prefix: "/ws", Script: script, Events: asked}}, user: ownerOf(script)}, nil
 	}
 	temp, err := unpackExamples()
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -132,7 +133,9 @@ func TestDemoOnce(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "ws.php"), []byte(`<?php echo "mine: ", file_get_contents("php://input");`), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "ws.php"), []byte(`<?php
+header("WS-Accept: yes");
+if ($_SERVER["WS_EVENT"] === "message") echo $_SERVER["WS_EVENTS"], ": ", file_get_contents("php://input");`), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	before, _ := filepath.Glob(filepath.Join(os.TempDir(), "ws-fpm-demo-*"))
@@ -142,7 +145,8 @@ func TestDemoOnce(t *testing.T) {
 		want []string
 	}{
 		{"the examples", nil, []string{`"status":"ok"`, `"Test_message_4444"`, `"HTTP_HOST"`, `"WS_EVENT"`}},
-		{"a directory", []string{dir}, []string{"mine: Test message 4444"}},
+		{"a directory", []string{dir}, []string{"message: Test message 4444"}},
+		{"a directory, with events", []string{"-events", "connect,message", dir}, []string{"connect,message: Test message 4444"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -161,6 +165,31 @@ func TestDemoOnce(t *testing.T) {
 	}
 	if after, _ := filepath.Glob(filepath.Join(os.TempDir(), "ws-fpm-demo-*")); len(after) > len(before) {
 		t.Errorf("left behind: %q", after)
+	}
+}
+
+// Who waits for the first answer in vain is told why, and not of a connection
+// that was closed because of that.
+func TestFirstMessageInVain(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	silent := errors.New("nobody says anything")
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		c.Read(make([]byte, 1)) // the handshake has come
+		cancel(silent)
+		io.Copy(io.Discard, c)
+	}()
+	if _, err := firstMessage(ctx, l.Addr().String(), "/ws", "x"); err != silent {
+		t.Errorf("firstMessage = %v; want %v", err, silent)
 	}
 }
 

@@ -23,7 +23,7 @@ const usage = `ws-fpm - WebSockets for php-fpm
   ws-fpm check -config FILE    check the file, php-fpm and the scripts
   ws-fpm check -config FILE -call PREFIX EVENT [BODY]
                                really run one event and show what comes of it
-  ws-fpm demo [-once] [-listen ADDR] [DIR]
+  ws-fpm demo [-once] [-listen ADDR] [[-events EVENTS] DIR]
                                try it: own php-fpm, a page, nothing to configure;
                                with DIR, its ws.php instead of the examples
   ws-fpm push -channel NAME | -user ID | -connection ID [MESSAGE]

@@ -90,6 +90,8 @@ func TestRun(t *testing.T) {
 		{"an argument too many", []string{"serve", "-config", good, "now"}, 2, "", `ws-fpm serve: unexpected "now"`},
 		{"an argument too many for check", []string{"check", "-config", good, "now"}, 2, "", `ws-fpm check: unexpected "now"`},
 		{"two directories", []string{"demo", "a", "b"}, 2, "", `ws-fpm demo: unexpected "b"`},
+		{"events that there are not", []string{"demo", "-events", "message,open", "/nowhere"}, 2, "", `ws-fpm demo: -events: "open": want connect, message, disconnect`},
+		{"events of the examples", []string{"demo", "-events", "message"}, 2, "", "want -events with DIR only"},
 		{"a directory that is not there", []string{"demo", "/nowhere"}, 2, "", "want a folder with a ws.php in it: stat /nowhere/ws.php"},
 		{"a file that is not there", []string{"serve", "-config", "/nowhere/ws-fpm.conf"}, 2, "", "/nowhere/ws-fpm.conf"},
 		{"a file with faults", []string{"serve", "-config", bad}, 2, "", bad + ":1: "},
