@@ -3,6 +3,7 @@ package websocket
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -77,6 +78,37 @@ func TestConnThrottlesMessages(t *testing.T) {
 				if st := h.Stats(); messages.Load() != int64(test.parts*test.n) || st.Open != 1 {
 					t.Errorf("%d messages, %d open after %v; want %d, 1", messages.Load(), st.Open, test.all, test.parts*test.n)
 				}
+			})
+		})
+	}
+}
+
+// A deflated message counts for what it is inflated to.
+func TestConnThrottlesWhatIsInflated(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		size int
+		now  int64 // messages that are seen at once, of twice the rate
+	}{
+		{"a byte less than a unit", inflatedUnit - 1, 20},
+		{"a unit", inflatedUnit, 10},
+		{"a byte less than two", 2*inflatedUnit - 1, 10},
+		{"two units", 2 * inflatedUnit, 7},
+		{"a megabyte", 1 << 20, 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := open(t, piped, Options{})
+				p := h.visit(Limits{MessageRate: 10, Deflate: deflate, MaxMessage: 1 << 20})
+				messages := counting(p)
+				p.c.Start(nil)
+				message := []byte(reserved(4, frame(last, Binary, zipped(strings.Repeat("a", test.size)))))
+				go p.Conn.Write(bytes.Repeat(message, 25))
+				synctest.Wait()
+				if n := messages.Load(); n != test.now {
+					t.Errorf("%d messages at once, want %d", n, test.now)
+				}
+				p.c.Kill()
 			})
 		})
 	}

@@ -5,6 +5,11 @@ import "time"
 // controlPace is the same for every connection.
 var controlPace = rate{interval: second / controlRate, slack: (controlBurst - 1) * second / controlRate}
 
+// inflatedUnit is what a deflated message counts as one more for, in bytes that
+// it is inflated to. On the wire it may be a thousandth of that, and inflating
+// it takes the time of others.
+const inflatedUnit = 64 << 10
+
 // excess is how long the client must not be read, in nanoseconds, for it has
 // sent too much. What is read at one time has come at that time.
 func (c *Conn) excess() int64 {

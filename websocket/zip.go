@@ -15,6 +15,7 @@ func (c *Conn) takeDeflated(op Opcode, payload []byte) (more bool) {
 		return true
 	}
 	c.server.stats.inflated.Add(1)
+	c.paidMessages += size / inflatedUnit * c.messageRate.interval
 	if size <= inflateRoom {
 		msg := f.room[:size:size]
 		defer poison(msg)
