@@ -83,9 +83,11 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if *once {
 		return nil
 	}
-	if flags.Arg(0) == "" {
-		fmt.Fprintf(stderr, "\nTo push to the chat: echo hi | %s push -api %s -channel chat/lobby\n", os.Args[0], d.api)
+	where, channel := "the chat", "chat/lobby"
+	if flags.Arg(0) != "" {
+		where, channel = "a channel", "NAME"
 	}
+	fmt.Fprintf(stderr, "\nTo push to %s: echo hi | %s push -api %s -channel %s\n", where, os.Args[0], d.api, channel)
 	fmt.Fprintf(stderr, "\nOpen http://%s/ in a browser. Ctrl-C ends the demo.\n", loopback(l.Addr().String()))
 	select {
 	case <-ctx.Done():

@@ -218,7 +218,7 @@ func TestWsFpmWrongRoute(t *testing.T) {
 	if _, data, err := c.message(); err != nil || !strings.Contains(string(data), `"backend_failed"`) {
 		t.Errorf("got %q, %v", data, err)
 	}
-	g.logsOnce(t, 0, "which the route /ws does not ask for")
+	g.logsOnce(t, 0, "which the route /ws does not ask for: add connect or disconnect to its events")
 }
 
 // TestTokenExample: who brings a token signed with the secret comes in.

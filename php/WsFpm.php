@@ -622,7 +622,8 @@ final class Script
     {
         foreach (array_keys($this->handlers) as $name) {
             if (!$event->routeHas($name)) {
-                throw new LogicException("there is a handler for $name, which the route {$event->route} does not ask for");
+                $want = $name === 'start' ? 'connect or disconnect' : $name;
+                throw new LogicException("there is a handler for $name, which the route {$event->route} does not ask for: add $want to its events");
             }
         }
         if ($event->event === 'connect' && !isset($this->handlers['connect'])) {
