@@ -108,8 +108,9 @@ func (s closeState) endsTCP() bool {
 // A closing is the closing handshake of a connection, as far as it has come.
 // The zero value is that of an open connection. Each event is a method.
 type closing struct {
-	state closeState
-	first Closing // zero until the first close frame, or the end of TCP
+	state   closeState
+	counted bool    // as cut, by its first cause
+	first   Closing // zero until the first close frame, or the end of TCP
 }
 
 // sent notes that our close frame goes out. Ask maySendControl first.

@@ -141,7 +141,7 @@ func (c *Conn) Hold(n int) (ok bool) {
 // cut.
 func (c *Conn) shedLoad(cause *atomic.Uint64) {
 	defer c.rescue()
-	cause.Add(1)
+	c.cut(cause)
 	c.giveUp(StatusTryAgain)
 	payload := appendClose(nil, StatusTryAgain, "overloaded")
 	c.mu.Lock()
@@ -154,6 +154,21 @@ func (c *Conn) shedLoad(cause *atomic.Uint64) {
 	c.nudge()
 	if stuck && c.server.budget.crowded(c) {
 		c.Kill()
+	}
+}
+
+// cut counts that c is closed for a fault or a limit. What comes of that, such as
+// a close frame that takes too long, is no second cause.
+func (c *Conn) cut(cause *atomic.Uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cutLocked(cause)
+}
+
+func (c *Conn) cutLocked(cause *atomic.Uint64) {
+	if !c.closing.counted {
+		c.closing.counted = true
+		cause.Add(1)
 	}
 }
 

@@ -114,7 +114,7 @@ func (c *Conn) drained(n int, failed bool) bool {
 // stall cuts a client that has read nothing for writeTimeout. No close frame
 // would reach it.
 func (c *Conn) stall() {
-	c.server.stats.writeTimeouts.Add(1)
+	c.cut(&c.server.stats.writeTimeouts)
 	c.mu.Lock()
 	c.closing.failed(StatusTryAgain, "reading too slowly")
 	c.mu.Unlock()

@@ -258,7 +258,7 @@ func (c *Conn) chargeIn() {
 // fail ends decoding and tells the handler why.
 func (c *Conn) fail(err *ProtocolError) {
 	if c.giveUp(err.Code) {
-		c.server.stats.violations.Add(1)
+		c.cut(&c.server.stats.violations)
 		c.handler.Fail(err)
 	}
 }

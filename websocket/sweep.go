@@ -44,14 +44,14 @@ func (c *Conn) check(now int64) {
 	}
 	if by := c.closeBy.Load(); by != 0 {
 		if now >= by {
-			stats.closeTimeouts.Add(1)
+			c.cut(&stats.closeTimeouts)
 			c.Kill()
 		}
 		return
 	}
 	if begun := c.begun.Load(); begun != 0 && now-begun >= int64(messageTimeout) && !c.failed.Load() {
 		if c.late.CompareAndSwap(false, true) {
-			stats.messageTimeouts.Add(1)
+			c.cut(&stats.messageTimeouts)
 		}
 		c.nudge()
 		return
@@ -72,7 +72,7 @@ func (c *Conn) check(now int64) {
 	case heard >= c.pinged:
 		c.pinged = 0
 	case now-c.pinged >= c.server.pong.Load():
-		stats.pongTimeouts.Add(1)
+		c.cut(&stats.pongTimeouts)
 		c.Kill()
 	}
 }

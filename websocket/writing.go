@@ -45,7 +45,7 @@ func (c *Conn) writeMessage(b []byte, from *encoded) error {
 	}
 	if c.backlog != nil && c.backlog.size >= c.outbox {
 		stats.refused.Add(1)
-		stats.slow.Add(1)
+		c.cutLocked(&stats.slow)
 		// One act: a message let in between would arrive after a gap.
 		c.dropLocked(&stats.droppedSlow)
 		c.sendCloseLocked(appendClose(nil, StatusTryAgain, "reading too slowly"))
