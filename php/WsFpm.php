@@ -594,7 +594,12 @@ final class Script
             }
         });
         try {
-            $event = new Event($_SERVER, (string) file_get_contents('php://input'));
+            $body = (string) file_get_contents('php://input');
+            // php-fpm runs a script though the rest of its input never came.
+            if (strlen($body) < (int) ($_SERVER['CONTENT_LENGTH'] ?? 0)) {
+                throw new RuntimeException('the message was cut: ' . strlen($body) . ' bytes of ' . $_SERVER['CONTENT_LENGTH']);
+            }
+            $event = new Event($_SERVER, $body);
             $reply = new Reply($event);
             $this->check($event);
             if (isset($this->handlers[$event->event])) {

@@ -67,6 +67,7 @@ $rows = [
     ['nothing', $message, 'x', 200, $none, '', null],
     ['echo', $message, "grüße\r\n", 200, $text, "grüße\r\n", null],
     ['echo', $message, '', 200, $text, '', null],
+    ['echo', $message + ['CONTENT_LENGTH' => '4'], 'abc', 500, $none, '', 'the message was cut: 3 bytes of 4'],
     ['echo', $message + ['WS_OPCODE' => 'binary'], "\0\xff\r\n", 200, ['WS-Opcode: binary'], "\0\xff\r\n", null],
     ['json', $message, '', 200, $text, '{"ä":"/","n":1.5}', null],
     ['prints', $message, '', 200, $text, 'x', 'printed and not sent: Notice: more'],
