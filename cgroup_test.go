@@ -75,9 +75,9 @@ func TestBuffersWithin(t *testing.T) {
 		buffers, limit, want int64
 	}{
 		{"no limit", 1000, 0, 1000},
-		{"less than half", 499, 1000, 499},
-		{"half", 500, 1000, 500},
-		{"more than half", 501, 1000, 500},
+		{"less than a quarter", 249, 1000, 249},
+		{"a quarter", 250, 1000, 250},
+		{"more than a quarter", 251, 1000, 250},
 	} {
 		if got := buffersWithin(test.buffers, test.limit); got != test.want {
 			t.Errorf("%s: %d, want %d", test.name, got, test.want)

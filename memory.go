@@ -54,13 +54,14 @@ func memoryLimit() int64 {
 	return 0
 }
 
-// buffersWithin is how much of buffers may be in force: half of a memory limit,
-// for connections and what is being collected need the rest.
+// buffersWithin is how much of buffers may be in force: a quarter of a memory
+// limit. Connections need some of the rest, and under attack what is allocated
+// while it is collected needs most: with half, the kernel killed the process.
 func buffersWithin(buffers, limit int64) int64 {
 	if limit == 0 {
 		return buffers
 	}
-	return min(buffers, max(1, limit/2))
+	return min(buffers, max(1, limit/4))
 }
 
 // memoryIsShort is memoryShort of this process.

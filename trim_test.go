@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,14 +109,17 @@ func TestTrimMemory(t *testing.T) {
 			runtime.ReadMemStats(&m)
 			return m.NumForcedGC
 		}
-		before, clients, short := forced(), 1000, false
-		go trimMemory(ctx, func() int { return clients }, func() bool { return short })
+		before := forced()
+		var clients atomic.Int64
+		var short atomic.Bool
+		clients.Store(1000)
+		go trimMemory(ctx, func() int { return int(clients.Load()) }, short.Load)
 		time.Sleep(3*trimInterval + 1)
 		synctest.Wait()
 		if n := forced() - before; n != 0 {
 			t.Errorf("%d collections, and nobody has gone", n)
 		}
-		clients = 0
+		clients.Store(0)
 		time.Sleep(3 * trimInterval)
 		synctest.Wait()
 		if n := forced() - before; n != 2 {
@@ -127,7 +131,7 @@ func TestTrimMemory(t *testing.T) {
 		if n := forced() - before; n != 2+1+2 {
 			t.Errorf("%d collections when the work was done, want 2 more", n-2-1)
 		}
-		short = true
+		short.Store(true)
 		time.Sleep(3 * trimInterval)
 		synctest.Wait()
 		if n := forced() - before; n != 5+3*2 {
