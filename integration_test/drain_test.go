@@ -175,7 +175,7 @@ func TestStartRefuses(t *testing.T) {
 	}
 	for _, test := range []struct{ name, conf, want string }{
 		{"a port that is taken", strings.Replace(base, "127.0.0.1:0", l.Addr().String(), 1), "ws-fpm: listen tcp " + l.Addr().String() + ": bind: address already in use"},
-		{"a certificate that is not there", secured(cert + ".none"), "ws-fpm: [listen tls] tls_cert: certificate " + cert + ".none"},
+		{"a certificate that is not there", secured(cert + ".none"), ":10: [listen tls] tls_cert: certificate " + cert + ".none"},
 		{"a control socket in no folder", base + "[control]\nlisten = /nowhere/control\n", "ws-fpm: listen unix /nowhere/control: bind: no such file or directory"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
