@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -31,6 +32,7 @@ type peer struct {
 	onEnded   func()
 
 	accepted atomic.Uint64 // messages that WriteMessage took
+	aside    sync.WaitGroup
 	fails    chan *ProtocolError
 	shed     chan struct{}
 	ended    chan Closing
@@ -74,6 +76,11 @@ func (p *peer) send(op Opcode, payload []byte) error {
 		p.accepted.Add(1)
 	}
 	return err
+}
+
+// sendAside is send in a goroutine that the end of the test waits for.
+func (p *peer) sendAside(op Opcode, payload []byte) {
+	p.aside.Go(func() { p.send(op, payload) })
 }
 
 // write sends frames as the client, in one write.
@@ -235,6 +242,7 @@ func (h *house) close() {
 	accepted := uint64(0)
 	for _, p := range h.peers {
 		p.Conn.Close()
+		p.aside.Wait() // or what is sent would not be booked
 		accepted += p.accepted.Load()
 	}
 	st := h.Stats()

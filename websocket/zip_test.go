@@ -60,7 +60,7 @@ func TestConnDeflatesWhatIsWorthIt(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			h := open(t, piped, Options{})
 			p := h.enter(Limits{Deflate: test.agreed, Fragment: 1 << 20})
-			go p.send(Binary, []byte(test.payload))
+			p.sendAside(Binary, []byte(test.payload))
 			got, deflated := p.inflated()
 			if got != test.payload || deflated != test.deflated {
 				t.Errorf("%d bytes, deflated %t; want %d, %t", len(got), deflated, len(test.payload), test.deflated)
@@ -82,7 +82,7 @@ func TestConnFragmentsWhatIsDeflated(t *testing.T) {
 	h := open(t, piped, Options{})
 	p := h.enter(Limits{Deflate: deflate, Fragment: 100})
 	payload := jsonText(8 << 10)
-	go p.send(Text, []byte(payload))
+	p.sendAside(Text, []byte(payload))
 	var zip string
 	for i := 0; ; i++ {
 		f, rsv1, err := readAnyFrame(p.in)
@@ -170,17 +170,17 @@ func TestZipsAreBounded(t *testing.T) {
 		}
 	}
 	take(h.deflating, cap(h.deflating)-1)
-	go p.send(Text, []byte(long))
+	p.sendAside(Text, []byte(long))
 	if _, deflated := p.inflated(); !deflated || h.Stats().DeflateBusy != 0 {
 		t.Errorf("with one place left: deflated %t, busy %d", deflated, h.Stats().DeflateBusy)
 	}
 	take(h.deflating, 1)
-	go p.send(Text, []byte(long))
+	p.sendAside(Text, []byte(long))
 	if b, deflated := p.inflated(); b != long || deflated || h.Stats().DeflateBusy != 1 {
 		t.Errorf("with no place left: deflated %t, busy %d", deflated, h.Stats().DeflateBusy)
 	}
 	<-h.deflating
-	go p.send(Text, []byte(long))
+	p.sendAside(Text, []byte(long))
 	if _, deflated := p.inflated(); !deflated {
 		t.Error("with a place again: not deflated")
 	}
