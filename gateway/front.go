@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -18,7 +19,7 @@ import (
 type front struct {
 	net.Listener
 	gateway *Gateway
-	handed  chan net.Conn // to net/http
+	handed  chan *replayed // to net/http
 	closed  chan struct{}
 	failed  <-chan error
 	hush    func() error // ends accepting, not handing on
@@ -36,7 +37,7 @@ func (g *Gateway) newFront(l net.Listener) net.Listener {
 	if !is {
 		return l
 	}
-	f := &front{Listener: l, gateway: g, handed: make(chan net.Conn, maxHanded), closed: make(chan struct{})}
+	f := &front{Listener: l, gateway: g, handed: make(chan *replayed, maxHanded), closed: make(chan struct{})}
 	end, failed, err := g.conns.Listen(socket, f, g.opts().HandshakeTimeout)
 	if err != nil {
 		return l
@@ -75,6 +76,7 @@ func (f *front) turnOut() {
 	for {
 		select {
 		case c := <-f.handed:
+			f.gateway.depart(c.visitor, c.visitor.IsValid())
 			f.gateway.count.handshakes[refusedDrain].Inc()
 			c.SetWriteDeadline(time.Now().Add(time.Second)) // there is room: nothing was written before
 			c.Write([]byte(drainAnswer))
@@ -116,7 +118,12 @@ func (f *front) Left(a *websocket.Arrival) {
 
 // Greet accepts a handshake or hands the connection on (see websocket.Greeter).
 func (f *front) Greet(a *websocket.Arrival, first []byte) {
-	defer f.gateway.depart(a.Visitor, a.Visitor.IsValid()) // net/http counts anew
+	given := false // and counted on, or a shutdown would not see that it is there
+	defer func() {
+		if !given {
+			f.gateway.depart(a.Visitor, a.Visitor.IsValid())
+		}
+	}()
 	fields := plainFields.Get().(*[]websocket.RequestField)
 	head, n := websocket.ParseRequest(first, *fields)
 	done := n > 0 && f.gateway.receive(a, head, first[n:])
@@ -126,20 +133,21 @@ func (f *front) Greet(a *websocket.Arrival, first []byte) {
 	}
 	plainFields.Put(fields)
 	if !done {
-		f.handOn(a, first)
+		given = f.handOn(a, first)
 	}
 }
 
 var plainFields = sync.Pool{New: func() any { return new([]websocket.RequestField) }}
 
-// handOn gives the connection to net/http, with what was read of it.
-func (f *front) handOn(a *websocket.Arrival, first []byte) {
+// handOn gives the connection to net/http, with what was read of it, and reports
+// whether that worked.
+func (f *front) handOn(a *websocket.Arrival, first []byte) (given bool) {
 	select {
 	case <-f.closed:
 		f.gateway.count.handshakes[refusedDrain].Inc()
 		a.Write([]byte(drainAnswer))
 		a.Close()
-		return
+		return false
 	default:
 	}
 	until := time.Now().Add(f.gateway.opts().HandshakeTimeout - a.Age())
@@ -147,30 +155,31 @@ func (f *front) handOn(a *websocket.Arrival, first []byte) {
 	if err != nil {
 		f.gateway.log.Warn("a connection cannot be handed on", "error", err)
 		f.gateway.count.handshakes[broken].Inc()
-		return
+		return false
 	}
 	if nc.RemoteAddr() == nil { // it has gone: the system does not know any more who it was
 		nc.Close()
 		f.gateway.count.handshakes[broken].Inc()
-		return
+		return false
 	}
-	f.give(&replayed{Conn: nc, rest: slices.Clone(first), until: until})
+	return f.give(&replayed{Conn: nc, visitor: a.Visitor, rest: slices.Clone(first), until: until})
 }
 
-// give has net/http accept c.
-func (f *front) give(c net.Conn) {
+// give has net/http accept c, or refuse it if that has ended.
+func (f *front) give(c *replayed) (given bool) {
 	select {
 	case f.handed <- c:
 	default:
 		c.Close()
 		f.gateway.count.handshakes[refusedFlood].Inc()
-		return
+		return false
 	}
 	select {
 	case <-f.closed: // meanwhile
 		f.turnOut()
 	default:
 	}
+	return true
 }
 
 // drainAnswer is for who has connected before we stopped accepting, and speaks
@@ -211,8 +220,9 @@ func (g *Gateway) receive(a *websocket.Arrival, head websocket.RequestHead, earl
 // A replayed connection begins with what was read of it before.
 type replayed struct {
 	net.Conn
-	rest  []byte
-	until time.Time // the first read deadline is not behind it; zero: it was
+	visitor netip.Prefix // in whose share it is counted; zero: nobody's
+	rest    []byte
+	until   time.Time // the first read deadline is not behind it; zero: it was
 }
 
 func (c *replayed) Read(b []byte) (int, error) {

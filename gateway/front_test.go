@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -171,8 +172,9 @@ func TestNobodyIsLeftBetweenFrontAndServer(t *testing.T) {
 				t.Skip("no poller")
 			}
 			ours, theirs := net.Pipe()
+			g.arrive(netip.Prefix{}, false) // as it has been counted since it came
 			if !test.after {
-				f.give(theirs)
+				f.give(&replayed{Conn: theirs})
 			}
 			answer := make(chan string)
 			go func() {
@@ -181,13 +183,16 @@ func TestNobodyIsLeftBetweenFrontAndServer(t *testing.T) {
 			}()
 			f.Close()
 			if test.after {
-				f.give(theirs)
+				f.give(&replayed{Conn: theirs})
 			}
 			if got := receive(t, answer); got != drainAnswer {
 				t.Errorf("answered %q", got)
 			}
 			if n := handshakes(g, string(refusedDrain)); n != 1 {
 				t.Errorf("%d are counted as refused", n)
+			}
+			if n := g.handshakes.Load(); n != 0 {
+				t.Errorf("%d are still counted as in their handshake", n)
 			}
 		})
 	}

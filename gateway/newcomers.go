@@ -30,6 +30,12 @@ func (g *Gateway) newHTTPServer() *http.Server {
 func (g *Gateway) connState(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
+		if r, is := c.(*replayed); is { // counted since it arrived
+			if r.visitor.IsValid() {
+				g.shaking.Store(c, r.visitor)
+			}
+			return
+		}
 		key, counted := g.opts().Trust.socketKey(c)
 		if counted {
 			g.shaking.Store(c, key)
