@@ -60,8 +60,27 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
-// maxAttempts is how often a request is sent that provably did not run.
+// maxAttempts is how often a request is sent that provably did not run, dead
+// connections apart.
 const maxAttempts = 3
+
+// Tries are how often a request was sent in vain.
+type tries struct{ failed, stale int }
+
+// another takes note of a failure and reports whether the request is to be sent
+// again. A kept connection that was found dead is not held against it, for all of
+// them may be, when a server has ended: conns at most.
+func (t *tries) another(err *Error, conns int) bool {
+	switch {
+	case !err.again:
+		return false
+	case err.stale && t.stale < conns:
+		t.stale++
+		return true
+	}
+	t.failed++
+	return t.failed < maxAttempts
+}
 
 // Do sends req and returns the reply once its head is complete. The caller
 // reads the reply to its end or closes it.
@@ -85,12 +104,12 @@ func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
 
 	entered := time.Now()
 	pause := firstDownPause
-	for attempt := 1; ; attempt++ {
+	for t := (tries{}); ; {
 		r, err := c.attempt(ctx, req, entered)
 		if err == nil {
 			return r, nil
 		}
-		if !err.again || attempt == maxAttempts {
+		if !t.another(err, c.opts.MaxConns) {
 			return nil, c.refuse(err)
 		}
 		c.n.retries.Add(1)

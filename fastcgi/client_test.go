@@ -383,3 +383,35 @@ func TestContextEnds(t *testing.T) {
 		closeNow(c)
 	})
 }
+
+// Each failure that another attempt may mend counts, but for kept connections
+// found dead: there may be as many of them as connections.
+func TestTries(t *testing.T) {
+	again, stale, final := &Error{again: true}, &Error{again: true, stale: true}, &Error{}
+	for _, test := range []struct {
+		name     string
+		failures []*Error
+		want     bool // of the last
+	}{
+		{"one that nothing mends", []*Error{final}, false},
+		{"the first", []*Error{again}, true},
+		{"the second", []*Error{again, again}, true},
+		{"the third", []*Error{again, again, again}, false},
+		{"as many dead connections as there are", []*Error{stale, stale, stale, stale}, true},
+		{"and one more, as another failure", []*Error{stale, stale, stale, stale, stale}, true},
+		{"and two more", []*Error{stale, stale, stale, stale, stale, stale}, true},
+		{"and three more", []*Error{stale, stale, stale, stale, stale, stale, stale}, false},
+		{"dead ones in between", []*Error{again, stale, stale, again, stale}, true},
+		{"and the third failure", []*Error{again, stale, stale, again, stale, again}, false},
+		{"one that nothing mends behind a dead one", []*Error{stale, final}, false},
+	} {
+		var tr tries
+		var got bool
+		for _, err := range test.failures {
+			got = tr.another(err, 4)
+		}
+		if got != test.want {
+			t.Errorf("%s: another attempt %t, want %t", test.name, got, test.want)
+		}
+	}
+}

@@ -89,6 +89,7 @@ type Error struct {
 	Err     error  // the cause
 
 	again bool // safe and sensible to send again at once
+	stale bool // and that because a kept connection was found dead: there may be more of them
 }
 
 func (e *Error) Error() string {

@@ -146,6 +146,7 @@ func (r *Response) lostLocked(cause error) *Error {
 		// A part of the request would be safe too; but nothing is the only
 		// case that happens to a healthy server, and the one easily proven.
 		e.again = r.sent == 0
+		e.stale = e.again && r.cn.used
 	}
 	return e
 }

@@ -21,13 +21,13 @@ type Receiver interface {
 
 // startedRequest is what is known of a request that nobody waits for.
 type startedRequest struct {
-	ctx      context.Context // of Start, for whoever carries the request on
-	waiter   waiter
-	attempts int
-	buf      *[]byte // pooled; behind into
-	told     bool    // that the head is complete
-	whole    bool    // the receiver is told of the whole reply
-	telling  bool    // the receiver is at work
+	ctx     context.Context // of Start, for whoever carries the request on
+	waiter  waiter
+	tries   tries
+	buf     *[]byte // pooled; behind into
+	told    bool    // that the head is complete
+	whole   bool    // the receiver is told of the whole reply
+	telling bool    // the receiver is at work
 }
 
 var responses = sync.Pool{New: func() any { return new(Response) }}
@@ -54,7 +54,7 @@ func (c *Client) Start(ctx context.Context, req *Request, max int, to Receiver) 
 		r.recycle()
 		return false
 	}
-	r.start.ctx, r.start.attempts = ctx, 1
+	r.start.ctx, r.start.tries = ctx, tries{}
 	r.start.buf = takeBuf()
 	r.direct, r.into, r.max = true, *r.start.buf, max
 	w := &r.start.waiter
@@ -155,15 +155,14 @@ func (c *Client) carry(r *Response, granted bool) {
 // failed handles the failure of a started request that no connection has: it
 // is sent again if it provably did not run, or its receiver is told.
 func (c *Client) failed(r *Response, err *Error) {
-	if !err.again || r.start.attempts == maxAttempts {
+	if !r.start.tries.another(err, c.opts.MaxConns) {
 		c.n.count(err)
 		r.to.Received(r, err)
 		c.work.Done()
 		return
 	}
 	c.n.retries.Add(1)
-	pause := firstDownPause << (r.start.attempts - 1)
-	r.start.attempts++
+	pause := firstDownPause << max(0, r.start.tries.failed-1)
 	c.work.Go(func() {
 		if err.Kind == KindBusy {
 			if stop := c.sleep(r.start.ctx, jitter(pause)); stop != nil {
