@@ -65,9 +65,14 @@ func (b *budget) charge(c *Conn, n int64) (strained bool) {
 	if n == 0 {
 		return false
 	}
+	// In an order in which what stays is never taken for less than it is, or
+	// several who write at that time would find room that there is not.
 	_, shed := split(c.holds.n.Add(n))
+	if shed && n < 0 {
+		b.leaving.Add(n)
+	}
 	b.total.Add(n)
-	if shed {
+	if shed && n > 0 {
 		b.leaving.Add(n)
 	}
 	if readerState(c.reader.Load()) == ended {
