@@ -8,10 +8,10 @@ import (
 
 const (
 	readSize   = 32 << 10 // of a connection's read buffer
-	maxPlain   = 64 << 10 // a buffer up to this size serves whatever comes
+	maxPlain   = 16 << 10 // a buffer up to this size serves whatever comes: many requests may wait in one each
 	maxPooled  = 2 << 20  // larger buffers are left to the garbage collector
 	minLarge   = 2 * maxPlain
-	largeSizes = 5 // minLarge, twice that, and so on up to maxPooled
+	largeSizes = 7 // minLarge, twice that, and so on up to maxPooled
 )
 
 var (
