@@ -2,43 +2,32 @@ package gateway
 
 import "sync"
 
-// bodies holds messages on their way to PHP. A session takes a buffer for a
-// message and gives it back when PHP has had it; nobody else ever holds one.
-var bodies = sync.Pool{New: func() any { return new([]byte) }}
-
-// minBody and maxBody are the smallest and largest buffer kept, in bytes. A
-// larger message has one of its own size, so that it does not pin its memory.
+// A message that waits for PHP is copied into memory of its own size, or not
+// much more: a client may have many waiting, and what it is charged for is to be
+// what they take. Those of a common size are in buffers that serve again.
 const (
-	minBody = 4 << 10
-	maxBody = 64 << 10
+	minPooled = 1 << 10 // smaller ones are cheaper than a buffer that serves again, in bytes
+	bodySize  = 4 << 10 // of those buffers, in bytes
 )
 
-// takeBody gives an empty buffer with room for n bytes.
-func takeBody(n int) []byte {
-	if n > maxBody {
-		return make([]byte, 0, n)
+// bodies holds them. A session takes one for a message and gives it back when
+// PHP has had it; nobody else ever holds one.
+var bodies = sync.Pool{New: func() any { return new([bodySize]byte) }}
+
+// copyBody gives a copy of payload.
+func copyBody(payload []byte) []byte {
+	if n := len(payload); n < minPooled || n > bodySize {
+		b := make([]byte, n)
+		copy(b, payload)
+		return b
 	}
-	p := bodies.Get().(*[]byte)
-	b := *p
-	*p = nil
-	headers.Put(p)
-	if cap(b) < n {
-		b = make([]byte, 0, max(n, minBody))
-	}
-	return b[:0]
+	return append(bodies.Get().(*[bodySize]byte)[:0], payload...)
 }
 
-// headers holds the slice headers that the pool wants boxed, so that giving a
-// buffer back allocates nothing.
-var headers = sync.Pool{New: func() any { return new([]byte) }}
-
-// giveBody takes a buffer back.
+// giveBody takes a copy back.
 func giveBody(b []byte) {
 	poison(b)
-	if cap(b) < minBody || cap(b) > maxBody {
-		return
+	if cap(b) == bodySize {
+		bodies.Put((*[bodySize]byte)(b[:bodySize]))
 	}
-	p := headers.Get().(*[]byte)
-	*p = b
-	bodies.Put(p)
 }

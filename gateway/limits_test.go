@@ -214,8 +214,8 @@ func TestBuffersRefuseAMessage(t *testing.T) {
 		size    int
 		refused bool
 	}{
-		{"as large as needs no room", false, minBody, false},
-		{"one byte more", false, minBody + 1, true},
+		{"as large as needs no room", false, bodySize, false},
+		{"one byte more", false, bodySize + 1, true},
 		{"a small one that has to wait", true, 10, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {

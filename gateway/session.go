@@ -87,7 +87,7 @@ func (s *session) Message(op websocket.Opcode, payload []byte) (more bool) {
 		s.serving = true
 		s.mu.Unlock()
 		held := 0
-		if len(payload) > minBody { // there are no more small ones than may be in hand or in the queue of a pool
+		if len(payload) > bodySize { // there are no more small ones than may be in hand or in the queue of a pool
 			held = len(payload)
 		}
 		if !s.conn.Hold(held) {
@@ -99,7 +99,8 @@ func (s *session) Message(op websocket.Opcode, payload []byte) (more bool) {
 		s.ask(message{op, payload, held})
 		return true
 	}
-	m := message{op, append(takeBody(len(payload)), payload...), len(payload) + messageCost}
+	body := copyBody(payload)
+	m := message{op, body, cap(body) + messageCost}
 	s.queue = append(s.queue, m)
 	s.queued += len(payload)
 	s.paused = s.fullLocked()
@@ -137,7 +138,7 @@ func (s *session) ask(m message) {
 	if started {
 		return // and perhaps answered by now
 	}
-	own := message{m.op, append(takeBody(len(m.body)), m.body...), m.held}
+	own := message{m.op, copyBody(m.body), m.held}
 	s.gateway.work.Go(func() { s.serve(own) })
 	s.gateway.work.Done()
 }
