@@ -45,11 +45,14 @@ func broadcast(s Settings) (Result, error) {
 	}
 	one := s
 	one.Rate = 0
-	l, err := newLoop(one, 0, s.Conns)
+	l, err := newLoop(one)
 	if err != nil {
 		return r, err
 	}
 	defer l.close()
+	if err := l.open(one, 0, s.Conns); err != nil {
+		return r, err
+	}
 	if s.Hello {
 		if err := speak([]*loop{l}, max(time.Duration(s.Conns)*150*time.Microsecond, 100*time.Millisecond)); err != nil {
 			return r, err
@@ -103,6 +106,9 @@ func broadcast(s Settings) (Result, error) {
 }
 
 func (c *crowd) run() error {
+	if c.rate > 0 {
+		defer epoll.Punctual()()
+	}
 	for {
 		now := c.now()
 		done := c.post.idle() && c.came >= c.owed

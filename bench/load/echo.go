@@ -16,14 +16,19 @@ func connect(s Settings) ([]*loop, error) {
 		return nil, err
 	}
 	var loops []*loop
-	for i := range s.Threads {
-		first, end := i*s.Conns/s.Threads, (i+1)*s.Conns/s.Threads
-		l, err := newLoop(s, first, end-first)
+	for range s.Threads {
+		l, err := newLoop(s)
 		if err != nil {
 			closeAll(loops)
 			return nil, err
 		}
 		loops = append(loops, l)
+	}
+	for i, l := range loops {
+		if err := l.open(s, i*s.Conns/s.Threads, (i+1)*s.Conns/s.Threads); err != nil {
+			closeAll(loops)
+			return nil, err
+		}
 	}
 	return loops, nil
 }

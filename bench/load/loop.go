@@ -34,31 +34,36 @@ type loop struct {
 	issued int64   // with a rate: messages that have been due
 }
 
-// newLoop connects a loop's connections.
-func newLoop(s Settings, first, count int) (*loop, error) {
-	l := &loop{m: newMessage(s.Size, s.Binary), buf: make([]byte, 256<<10), opcode: 1,
-		rate: s.Rate * float64(count) / float64(s.Conns)}
-	if s.Binary {
-		l.opcode = 2
-	}
-	to, err := newServer(s.Addr, s.Path, s.Mode != "broadcast")
+// newLoop makes a loop without connections.
+func newLoop(s Settings) (*loop, error) {
+	set, err := epoll.New()
 	if err != nil {
 		return nil, err
 	}
-	if l.set, err = epoll.New(); err != nil {
-		return nil, err
-	}
-	for i := range count {
-		fd, err := to.open(first + i)
-		if err == nil {
-			err = l.add(&conn{fd: fd, number: uint32(first + i)})
-		}
-		if err != nil {
-			l.close()
-			return nil, fmt.Errorf("connection %d: %w", first+i, err)
-		}
+	l := &loop{set: set, m: newMessage(s.Size, s.Binary), buf: make([]byte, 256<<10), opcode: 1}
+	if s.Binary {
+		l.opcode = 2
 	}
 	return l, nil
+}
+
+// open connects a loop's connections, those of all from first to before end.
+func (l *loop) open(s Settings, first, end int) error {
+	l.rate = s.Rate * float64(end-first) / float64(s.Conns)
+	to, err := newServer(s.Addr, s.Path, s.Mode != "broadcast")
+	if err != nil {
+		return err
+	}
+	for i := first; i < end; i++ {
+		fd, err := to.open(i)
+		if err == nil {
+			err = l.add(&conn{fd: fd, number: uint32(i)})
+		}
+		if err != nil {
+			return fmt.Errorf("connection %d: %w", i, err)
+		}
+	}
+	return nil
 }
 
 func (l *loop) add(c *conn) error {
@@ -91,6 +96,9 @@ func (l *loop) now() time.Duration { return time.Since(l.began) }
 // run sends and checks messages until stopAt and the last answer; without
 // echo it only answers pings until stopAt.
 func (l *loop) run() error {
+	if l.rate > 0 {
+		defer epoll.Punctual()()
+	}
 	if l.echo && l.rate == 0 {
 		now := int64(l.now())
 		for _, c := range l.conns {
