@@ -164,7 +164,7 @@ func observe(r *metrics.Registry, s *websocket.Server) {
 	count("ws_fpm_sends_dropped_total", drops, func(s websocket.Stats) uint64 { return s.Refused }, cause("refused"))
 
 	count("ws_fpm_publish_encodings_total", "Times that a message for several clients was encoded.", func(s websocket.Stats) uint64 { return s.Encoded })
-	count("ws_fpm_drains_total", "Goroutines started for a client that did not take all at once.", func(s websocket.Stats) uint64 { return s.Drains })
+	count("ws_fpm_drains_total", "Times that what a client did not take at once was left to be written later.", func(s websocket.Stats) uint64 { return s.Drains })
 
 	const cuts = "Connections cut for passing a limit, by limit."
 	count("ws_fpm_cut_total", cuts, func(s websocket.Stats) uint64 { return s.Violations }, cause("protocol"))

@@ -116,6 +116,22 @@ func TestConnCutsAClientThatTakesNoByteFor10s(t *testing.T) {
 
 // Frames that wait have a time limit of their own: a ping behind them would
 // only be late, and its pong with it.
+// However it is written later, by the loop or by a goroutine, it is counted.
+func TestConnCountsWhatIsWrittenLater(t *testing.T) {
+	eachMode(t, func(t *testing.T, m mode) {
+		p := open(t, m, Options{}).enter(Limits{Outbox: 64 << 20})
+		if n := p.server.Stats().Drains; n != 0 {
+			t.Fatalf("%d before anything was sent", n)
+		}
+		if err := p.send(Binary, make([]byte, 32<<20)); err != nil { // more than a socket takes
+			t.Fatal(err)
+		}
+		if n := p.server.Stats().Drains; n != 1 {
+			t.Errorf("%d after a message that did not go out at once; want 1", n)
+		}
+	})
+}
+
 func TestConnSendsNoPingBehindABacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := open(t, piped, Options{})

@@ -10,8 +10,8 @@ import (
 // loop, or by a goroutine where there is no poller. Until then writing stays
 // set, for whoever that is.
 func (c *Conn) flushLaterLocked() {
+	c.server.stats.drains.Add(1)
 	if c.waited != nil {
-		c.server.stats.drains.Add(1)
 		c.server.spawn(c.drain) // if the server closes, nobody writes any more
 		return
 	}

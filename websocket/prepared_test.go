@@ -118,7 +118,7 @@ func TestPreparedStartsNoGoroutine(t *testing.T) {
 		}
 	}
 	if st := h.Stats(); st.Encoded != 20 || st.Drains != 0 {
-		t.Errorf("%d encoded, %d goroutines; want 20, 0", st.Encoded, st.Drains)
+		t.Errorf("%d encoded, %d written later; want 20, 0", st.Encoded, st.Drains)
 	}
 }
 

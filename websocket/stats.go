@@ -16,7 +16,7 @@ type Stats struct {
 	ThrottledMessages, ThrottledControl uint64
 
 	Encoded uint64 // times that a message for several connections was encoded
-	Drains  uint64 // goroutines started for a socket that did not take all
+	Drains  uint64 // times that what a socket did not take was left to be written later
 
 	Inflated uint64 // messages that came deflated
 	Deflated uint64 // messages that were deflated, for one connection or several
