@@ -153,6 +153,7 @@ func TestDrainSaysWhatIsLeft(t *testing.T) {
 // in; and let go like all the others.
 func TestDrainLetsInWhoWasAccepted(t *testing.T) {
 	g, _, address := open(t, nil)
+	g.lastCalled = time.Hour // how long it lasts is another test's
 	c := connect(t, address, lines("/ws")[:20])
 	eventually(t, "it is accepted", func() bool { return g.handshakes.Load() == 1 })
 	ended := make(chan error, 1)
@@ -165,5 +166,58 @@ func TestDrainLetsInWhoWasAccepted(t *testing.T) {
 	c.wantClose(1001, "")
 	if err := receive(t, ended); err != nil {
 		t.Error(err)
+	}
+}
+
+// Whoever is in a handshake is waited for, but a silent one not for long, and
+// then nobody is let in any more.
+func TestLastCall(t *testing.T) {
+	const ms = time.Millisecond
+	for _, test := range []struct {
+		name                  string
+		shaking               int           // handshakes, of which one ends after
+		ends                  time.Duration // zero: not
+		left, least, most     time.Duration // until ctx ends, zero: never; how long it takes
+		connected, wantsEmpty bool
+	}{
+		{"nobody", 0, 0, 0, 0, 0, false, true},
+		{"nobody, and somebody is connected", 0, 0, 0, 0, 0, true, false},
+		{"one who is done soon", 1, 100 * ms, 0, 100 * ms, 100*ms + drainTick, false, true},
+		{"one who is done at the last moment", 1, lastCallTime - 1, 0, lastCallTime - drainTick, lastCallTime, false, true},
+		{"one who is silent", 1, 0, 0, lastCallTime, lastCallTime, false, true},
+		{"two, of whom one is silent", 2, 100 * ms, 0, lastCallTime, lastCallTime, false, true},
+		{"one who is silent, and the time ends before", 1, 0, 200 * ms, 200 * ms, 200 * ms, false, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := &Gateway{lastCalled: lastCallTime, empty: make(chan struct{})}
+				g.handshakes.Store(int64(test.shaking))
+				if test.connected {
+					g.open = 1
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if test.left > 0 {
+					time.AfterFunc(test.left, cancel)
+				}
+				if test.ends > 0 {
+					time.AfterFunc(test.ends, func() { g.handshakes.Add(-1) })
+				}
+				begun := time.Now()
+				g.lastCall(ctx)
+				if took := time.Since(begun); took < test.least || took > test.most {
+					t.Errorf("it took %v, want %v to %v", took, test.least, test.most)
+				}
+				empty := false
+				select {
+				case <-g.empty:
+					empty = true
+				default:
+				}
+				if !g.isRefusing() || empty != test.wantsEmpty {
+					t.Errorf("refusing %t, empty %t; want true, %t", g.isRefusing(), empty, test.wantsEmpty)
+				}
+			})
+		})
 	}
 }

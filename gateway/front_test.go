@@ -106,6 +106,8 @@ func TestHandshakeInPieces(t *testing.T) {
 		})
 	}
 	eventually(t, "nobody is in a handshake", func() bool { return g.handshakes.Load() == 0 })
+	// By net/http one is counted when its first messages have been read.
+	eventually(t, "all accepted are counted", func() bool { return handshakes(g, "accepted") >= accepted })
 	if n := handshakes(g, "accepted"); n != accepted {
 		t.Errorf("%v accepted are counted, want %d", n, accepted)
 	}
