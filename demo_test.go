@@ -94,6 +94,7 @@ func TestDemoPages(t *testing.T) {
 		{"POST", "/chat/chat-ws.php", 405}, // as any POST to what is none
 		{"GET", "/chat/chat-ws.php", 404},
 		{"GET", "/chat/chat-rooms.php", 404},
+		{"GET", "/chat/chat-present.php", 404},
 		{"GET", "/chat/../ws.php", 404},
 	}
 	for _, test := range tests {

@@ -3,6 +3,7 @@ package php
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,7 +94,7 @@ func TestChatPresent(t *testing.T) {
 	dir := t.TempDir()
 	var running []*exec.Cmd
 	for range processes {
-		cmd := exec.Command("php", "-n", "-r", `require "examples/chat-rooms.php";
+		cmd := exec.Command("php", "-n", "-r", `require "examples/chat-present.php";
 			for ($i = 0; $i < `+strconv.Itoa(changes)+`; $i++) present(fn($here) => $here + [getmypid() . "-$i" => []]);`)
 		cmd.Env = append(os.Environ(), "CHAT_DIR="+dir)
 		if err := cmd.Start(); err != nil {
@@ -113,6 +114,53 @@ func TestChatPresent(t *testing.T) {
 	if err := json.Unmarshal([]byte(read(t, filepath.Join(dir, "ws-fpm-chat.json"))), &state); err != nil ||
 		state.N != processes*changes || len(state.Here) != state.N {
 		t.Errorf("after %d changes: n = %d, %d are there (%v)", processes*changes, state.N, len(state.Here), err)
+	}
+}
+
+// TestChatDir: without CHAT_DIR the chat writes to a directory that is its user's
+// and nobody else's, or not at all.
+func TestChatDir(t *testing.T) {
+	require(t, "php", "php-cli")
+	for _, test := range []struct {
+		name  string
+		there func(dir string) error // nil: nothing is
+		works bool
+	}{
+		{"nothing is there yet", nil, true},
+		{"it is there", func(dir string) error { return os.Mkdir(dir, 0o700) }, true},
+		{"others may read it", func(dir string) error { return errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o740)) }, false},
+		{"others may write to it", func(dir string) error { return errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o702)) }, false},
+		{"it is a file", func(dir string) error { return os.WriteFile(dir, nil, 0o600) }, false},
+		{"it is a link to one of ours", func(dir string) error {
+			return errors.Join(os.Mkdir(dir+"-real", 0o700), os.Symlink(dir+"-real", dir))
+		}, false},
+		{"it is a link to nothing", func(dir string) error { return os.Symlink(dir+"-real", dir) }, false},
+		{"it is another user's", func(dir string) error { return errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, 12345, -1)) }, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			above := t.TempDir()
+			dir := filepath.Join(above, "ws-fpm-chat-"+strconv.Itoa(os.Geteuid()))
+			if test.there != nil {
+				if err := test.there(dir); errors.Is(err, os.ErrPermission) {
+					t.Skip("only root gives away what is its own")
+				} else if err != nil {
+					t.Fatal(err)
+				}
+			}
+			cmd := exec.Command("php", "-n", "-r", `umask(0); require "examples/chat-present.php"; present(fn($here) => $here);`)
+			cmd.Env = append(os.Environ(), "CHAT_DIR=", "TMPDIR="+above)
+			out, err := cmd.CombinedOutput()
+			if (err == nil) != test.works || err != nil && !strings.Contains(string(out), "see CHAT_DIR") {
+				t.Errorf("%v, %s", err, out)
+			}
+			found, err := filepath.Glob(above + "/*/*")
+			if err != nil || (len(found) > 0) != test.works {
+				t.Errorf("written: %q, %v", found, err)
+			}
+			if info, err := os.Stat(dir); test.works && (err != nil || info.Mode().Perm() != 0o700) {
+				t.Errorf("the directory: %v, %v", info, err)
+			}
+		})
 	}
 }
 

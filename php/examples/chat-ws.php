@@ -6,6 +6,7 @@
 
 require_once __DIR__ . '/../WsFpm.php';
 require_once __DIR__ . '/chat-rooms.php';
+require_once __DIR__ . '/chat-present.php';
 
 function names(array $here, string $room): array
 {
