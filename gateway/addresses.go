@@ -28,7 +28,8 @@ type addresses struct {
 	shaking map[netip.Prefix]int
 }
 
-// A visitor is what one address does.
+// A visitor is what one address does. While it has connections, no other is made
+// for that address.
 type visitor struct {
 	open int
 	paid time.Time // when the connections it has opened are paid for, at newPerSecond
@@ -61,8 +62,9 @@ func (t *addresses) allow(most int) {
 	t.most = most
 }
 
-// enter counts one more connection of key, or refuses it.
-func (t *addresses) enter(key netip.Prefix, now time.Time) (ok bool) {
+// enter counts one more connection of the visitor with that key until leave, or
+// gives nil: it is one too many.
+func (t *addresses) enter(key netip.Prefix, now time.Time) *visitor {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	v := t.known[key]
@@ -76,18 +78,18 @@ func (t *addresses) enter(key netip.Prefix, now time.Time) (ok bool) {
 	}
 	const interval = time.Second / newPerSecond
 	if v.open >= t.most || v.paid.Sub(now) > (newBurst-1)*interval {
-		return false
+		return nil
 	}
 	v.open++
 	v.paid = v.paid.Add(interval)
-	return true
+	return v
 }
 
-// leave takes note that a connection of key has ended.
-func (t *addresses) leave(key netip.Prefix) {
+// leave takes note that a connection of v has ended.
+func (t *addresses) leave(v *visitor) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.known[key].open--
+	v.open--
 }
 
 // begin counts one more handshake of key, and reports whether it is one of at

@@ -38,12 +38,12 @@ func TestAddressesAtOneTime(t *testing.T) {
 	}{
 		{"below", a, true}, {"at", a, true}, {"above", a, false}, {"another address", b, true},
 	} {
-		if got := table.enter(step.key, now); got != step.want {
+		if got := table.enter(step.key, now) != nil; got != step.want {
 			t.Errorf("%s the limit: enter = %t, want %t", step.name, got, step.want)
 		}
 	}
-	table.leave(a)
-	if !table.enter(a, now) {
+	table.leave(table.known[a])
+	if table.enter(a, now) == nil {
 		t.Error("refused after one had left")
 	}
 }
@@ -53,8 +53,8 @@ func TestAddressesPerSecond(t *testing.T) {
 	key := netip.MustParsePrefix("192.0.2.1/32")
 	now := time.Unix(1e9, 0)
 	take := func() (n int) {
-		for table.enter(key, now) {
-			table.leave(key)
+		for v := table.enter(key, now); v != nil; v = table.enter(key, now) {
+			table.leave(v)
 			n++
 		}
 		return n
@@ -76,16 +76,17 @@ func TestAddressesForget(t *testing.T) {
 	table.enter(stays, now)
 	for i := range 100000 {
 		key := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)
-		if !table.enter(key, now) {
+		v := table.enter(key, now)
+		if v == nil {
 			t.Fatalf("address %d refused", i)
 		}
-		table.leave(key)
+		table.leave(v)
 		now = now.Add(time.Millisecond)
 	}
 	if n := len(table.known); n > 5000 {
 		t.Errorf("%d addresses known after 100,000 came and went", n)
 	}
-	if table.enter(stays, now) {
+	if table.enter(stays, now) != nil {
 		t.Error("an open connection was forgotten")
 	}
 }
@@ -96,14 +97,20 @@ func TestPerAddressThroughHandshakes(t *testing.T) {
 	g, r := &Gateway{visitors: newAddresses(2)}, new(route)
 	g.inForce.Store(&setup{Options: Options{MaxConnections: 10, PerAddress: 2}})
 	trust := Trust{Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
-	from := func(client string) outcome {
+	var last *visitor
+	from := func(client string) (result outcome) {
 		p := trust.findPeer(netip.MustParseAddrPort("127.0.0.1:4000"), "http", []string{client}, nil)
 		key, _ := trust.visitorKey(p.addr)
-		result, _ := g.enter(r, key)
+		last, result, _ = g.enter(r, key)
 		return result
 	}
+	var stayed *visitor
 	for i, want := range []outcome{accepted, accepted, refusedAddress} {
-		if got := from("198.51.100.9"); got != want {
+		got := from("198.51.100.9")
+		if last != nil {
+			stayed = last
+		}
+		if got != want {
 			t.Errorf("connection %d of one client: %s, want %s", i+1, got, want)
 		}
 	}
@@ -115,8 +122,7 @@ func TestPerAddressThroughHandshakes(t *testing.T) {
 			t.Errorf("this machine itself: %s", got)
 		}
 	}
-	key, _ := trust.visitorKey("198.51.100.9")
-	g.leave(r, key)
+	g.leave(r, stayed)
 	if got := from("198.51.100.9"); got != accepted {
 		t.Errorf("after one has left: %s", got)
 	}

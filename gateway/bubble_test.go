@@ -134,11 +134,11 @@ func (b *bubble) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (b *bubble) part(n int) {
 	b.t.Helper()
 	for range n {
-		if result, ok := b.g.enter(b.r, netip.Prefix{}); !ok {
+		if _, result, ok := b.g.enter(b.r, netip.Prefix{}); !ok {
 			b.t.Fatalf("no place: %s", result)
 		}
 		s := &session{gateway: b.g, route: b.r, joined: b.r.now.Load(), id: randomID(), since: time.Now().UnixMilli()}
-		s.identify(nil, "")
+		s.identify(new(blocks), "")
 		s.part(websocket.Closing{Code: websocket.StatusNormal, By: websocket.ByClient}, true)
 	}
 }

@@ -46,14 +46,15 @@ func (g *Gateway) Call(ctx context.Context, target, event string, body []byte) (
 	t := routes[i].now.Load()
 	s := &session{gateway: g, route: routes[i], joined: t, terms: t, id: randomID(), since: time.Now().UnixMilli()}
 	local := netip.MustParseAddrPort("127.0.0.1:80")
-	params, err := requestParams(&request{
+	var params blocks
+	err := params.gather(&request{
 		uri: target, query: query, host: "localhost", serverAddr: "127.0.0.1", serverPort: "80",
 		peer: Trust{}.findPeer(local, "http", nil, nil),
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.identify(params, "")
+	s.identify(&params, "")
 	switch event {
 	case eventStart:
 		s = g.startSession(s.route)

@@ -27,6 +27,7 @@ const (
 type scratch struct {
 	request fastcgi.Request
 	blocks  [5]fastcgi.Params
+	session fastcgi.Params
 	event   environment
 }
 
@@ -35,6 +36,7 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 func takeScratch() *scratch { return scratches.Get().(*scratch) }
 
 func giveScratch(w *scratch) {
+	poison(w.session)
 	poison(w.event.params)
 	w.request, w.blocks = fastcgi.Request{}, [5]fastcgi.Params{}
 	scratches.Put(w)
@@ -65,7 +67,8 @@ func (s *session) fill(w *scratch, request fastcgi.Request) *fastcgi.Request {
 	if w.event.err != nil {
 		panic("BUG: " + w.event.err.Error())
 	}
-	w.blocks = [5]fastcgi.Params{s.terms.params, s.joined.events, s.params, s.attributes().params, w.event.params}
+	w.session = s.appendParams(w.session[:0])
+	w.blocks = [5]fastcgi.Params{s.terms.params, s.joined.events, w.session, s.attributes().params, w.event.params}
 	w.request = request
 	w.request.Params = w.blocks[:]
 	return &w.request

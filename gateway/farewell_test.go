@@ -133,10 +133,10 @@ func TestLateLimit(t *testing.T) {
 	inBubble(t, limit, func(b *bubble) {
 		b.set(func() { b.down = syscall.ECONNREFUSED })
 		b.part(limit - 1)
-		if result, ok := b.g.enter(b.r, netip.Prefix{}); !ok {
+		if _, result, ok := b.g.enter(b.r, netip.Prefix{}); !ok {
 			b.t.Errorf("below the limit: %s", result)
 		}
-		if result, ok := b.g.enter(b.r, netip.Prefix{}); ok || result != refusedFull {
+		if _, result, ok := b.g.enter(b.r, netip.Prefix{}); ok || result != refusedFull {
 			b.t.Errorf("at the limit: %s, %t", result, ok)
 		}
 		time.Sleep(time.Minute)

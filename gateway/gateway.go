@@ -149,35 +149,38 @@ func (g *Gateway) startSession(r *route) *session {
 		panic("BUG: " + e.err.Error())
 	}
 	t := r.now.Load()
-	return &session{gateway: g, route: r, joined: t, terms: t, params: e.params}
+	return &session{gateway: g, route: r, joined: t, terms: t, own: string(e.params)}
 }
 
-// enter admits one more session of r and of that visitor, who is not counted if
-// the prefix is zero, or says why not.
-func (g *Gateway) enter(r *route, visitor netip.Prefix) (outcome, bool) {
+// enter admits one more session of r and of the visitor with that key, who is not
+// counted if that is zero, or says why not.
+func (g *Gateway) enter(r *route, key netip.Prefix) (v *visitor, result outcome, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case g.refusing:
-		return refusedDrain, false
+		return nil, refusedDrain, false
 	case r.gone: // since it was found
-		return refusedPath, false
+		return nil, refusedPath, false
 	case g.open >= g.opts().MaxConnections:
-		return refusedFull, false
-	case visitor.IsValid() && !g.visitors.enter(visitor, time.Now()):
-		return refusedAddress, false
+		return nil, refusedFull, false
+	}
+	if key.IsValid() {
+		if v = g.visitors.enter(key, time.Now()); v == nil {
+			return nil, refusedAddress, false
+		}
 	}
 	g.open++
 	r.sessions++
-	return accepted, true
+	return v, accepted, true
 }
 
 // leave takes note that a session has come to its end.
-func (g *Gateway) leave(r *route, visitor netip.Prefix) {
+func (g *Gateway) leave(r *route, v *visitor) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if visitor.IsValid() {
-		g.visitors.leave(visitor)
+	if v != nil {
+		g.visitors.leave(v)
 	}
 	g.open--
 	r.sessions--

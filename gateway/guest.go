@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"ws-fpm/fastcgi"
 	"ws-fpm/websocket"
 )
 
@@ -23,7 +22,7 @@ type guest struct {
 	route   *route
 	joined  *terms
 	request *request
-	params  fastcgi.Params // of request
+	params  blocks // of request
 	offer   websocket.Handshake
 	speaks  string       // the subprotocol agreed on, unless PHP says otherwise
 	visitor netip.Prefix // whose connections are counted together; zero: nobody's
@@ -56,8 +55,7 @@ func (g *Gateway) judge(r *http.Request, remote, local netip.AddrPort) (*guest, 
 		return nil, &rebuff{refusedOrigin, http.StatusForbidden, "this page's origin may not connect: it is not the request's Host " +
 			"(behind nginx: proxy_set_header Host $http_host), nor in the route's origins", nil}
 	}
-	var err error
-	if v.params, err = requestParams(v.request); err != nil {
+	if err := v.params.gather(v.request); err != nil {
 		return nil, &rebuff{refusedRequest, http.StatusBadRequest, "request not fit for CGI", nil}
 	}
 	v.speaks = choose(v.joined.Subprotocols, v.offer.Subprotocols)

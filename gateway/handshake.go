@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"time"
+	"unique"
 
 	"ws-fpm/fastcgi"
 	"ws-fpm/websocket"
@@ -65,12 +66,13 @@ func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 
 // admit gives a guest a place, if there is one.
 func (g *Gateway) admit(v *guest) (*session, *rebuff) {
+	var visitor *visitor
 	result, ok := refusedBuffers, !g.conns.Pressed()
 	if ok {
 		result, ok = refusedMemory, !g.opts().MemoryShort()
 	}
 	if ok {
-		result, ok = g.enter(v.route, v.visitor)
+		visitor, result, ok = g.enter(v.route, v.visitor)
 	}
 	switch {
 	case result == refusedPath:
@@ -79,11 +81,12 @@ func (g *Gateway) admit(v *guest) (*session, *rebuff) {
 		return nil, &rebuff{result, http.StatusServiceUnavailable, "no more connections at the moment", http.Header{"Retry-After": {"5"}}}
 	}
 	s := &session{gateway: g, route: v.route, joined: v.joined, terms: v.joined, id: randomID(), since: time.Now().UnixMilli(),
-		remote: v.request.peer.addr, visitor: v.visitor}
+		remote: v.request.peer.addr, visitor: visitor}
 	if s.joined.has(eventConnect) {
-		s.identify(v.params, "")
+		s.identify(&v.params, "") // until PHP has answered
 	} else {
-		s.identify(v.params, v.speaks)
+		s.identify(&v.params, v.speaks)
+		s.adopt()
 	}
 	g.hub.Join(&s.seat, s.id, s)
 	return s, nil
@@ -103,17 +106,15 @@ func (s *session) accept(w http.ResponseWriter, r *http.Request, v *guest) outco
 			return answer.result
 		}
 		said, subprotocol = answer.welcome, answer.welcome.subprotocol
-		params := v.params
 		if changes := said.cookieChanges(time.Now()); len(changes) > 0 {
 			v.request.setCookies(changes)
-			var err error
-			if params, err = requestParams(v.request); err != nil {
+			if err := v.params.gather(v.request); err != nil {
 				s.turnAway(true)
 				http.Error(w, "cookies not fit for CGI", http.StatusBadGateway)
 				return refusedBackend
 			}
 		}
-		s.identify(params, subprotocol)
+		s.identify(&v.params, subprotocol)
 	}
 	if r.Context().Err() != nil {
 		s.turnAway(said != nil) // it left while PHP was thinking
@@ -137,17 +138,32 @@ func (s *session) release() {
 }
 
 // identify makes the params that every event of the connection repeats.
-func (s *session) identify(params fastcgi.Params, subprotocol string) {
-	e := environment{params: params}
-	e.add("WS_CONNECTION_ID", s.id)
-	e.add("WS_CONNECTED_AT", itoa(int(s.since)))
+func (s *session) identify(params *blocks, subprotocol string) {
+	e := environment{params: params.own.params}
 	if subprotocol != "" {
 		e.add("WS_SUBPROTOCOL", subprotocol)
 	}
+	e.add("WS_CONNECTED_AT", itoa(int(s.since)))
+	e.add("WS_CONNECTION_ID", s.id) // the last: see adopt
 	if e.err != nil {
 		panic("BUG: " + e.err.Error())
 	}
-	s.params = slices.Clone(e.params)
+	s.common, s.own = unique.Make(string(params.common.params)), string(e.params)
+}
+
+// adopt makes the id and the address of s parts of its own params, which are not
+// to change any more: nothing is kept twice.
+func (s *session) adopt() {
+	s.remote = s.own[2+len("REMOTE_ADDR"):][:len(s.remote)]
+	s.id = s.own[len(s.own)-len(s.id):]
+}
+
+// appendParams appends those params to b.
+func (s *session) appendParams(b fastcgi.Params) fastcgi.Params {
+	if s.common != (unique.Handle[string]{}) { // else nobody has come: see startSession
+		b = append(b, s.common.Value()...)
+	}
+	return append(b, s.own...)
 }
 
 // turnAway ends a session that was admitted and does not come about.

@@ -70,50 +70,84 @@ type request struct {
 	serverPort string
 }
 
-// requestParams are the same for every event of a connection.
-func requestParams(r *request) (fastcgi.Params, error) {
-	size := requestRoom + len(r.uri) + len(r.query) + 2*len(r.host)
-	for name, values := range r.header {
-		size += len("HTTP_") + len(name)
-		for _, v := range values {
-			size += headerRoom + len(v)
-		}
-	}
-	e := environment{params: make(fastcgi.Params, 0, size)}
-	e.add("REQUEST_URI", r.uri)
-	e.add("QUERY_STRING", r.query)
-	e.add("REMOTE_ADDR", r.peer.addr)
-	e.add("REMOTE_PORT", r.peer.port)
-	e.add("SERVER_NAME", serverName(r.host, r.serverAddr))
-	e.add("SERVER_ADDR", r.serverAddr)
-	e.add("SERVER_PORT", r.serverPort)
+// Blocks are the params of a request, the same for every event of a connection.
+// What all have alike who come with the same browser to the same site is in
+// common, of which one copy serves all of them: it is most of what a connection
+// takes. Neither what tells one visitor from another nor a secret is in there.
+type blocks struct{ common, own environment }
+
+// gather makes the params of r. Their memory is that of what b held before.
+func (b *blocks) gather(r *request) error {
+	b.common = environment{params: b.common.params[:0]}
+	b.own = environment{params: b.own.params[:0]}
+	b.own.add("REMOTE_ADDR", r.peer.addr) // the first: see session.adopt
+	b.own.add("REMOTE_PORT", r.peer.port)
+	b.own.add("REQUEST_URI", r.uri)
+	b.own.add("QUERY_STRING", r.query)
+	b.common.add("SERVER_NAME", serverName(r.host, r.serverAddr))
+	b.common.add("SERVER_ADDR", r.serverAddr)
+	b.common.add("SERVER_PORT", r.serverPort)
 	if r.peer.scheme == "https" {
-		e.add("REQUEST_SCHEME", "https")
-		e.add("HTTPS", "on") // absent otherwise: PHP programs test for non-empty
+		b.common.add("REQUEST_SCHEME", "https")
+		b.common.add("HTTPS", "on") // absent otherwise: PHP programs test for non-empty
 	} else {
-		e.add("REQUEST_SCHEME", "http")
+		b.common.add("REQUEST_SCHEME", "http")
 	}
-	e.add("HTTP_HOST", r.host)
+	b.common.add("HTTP_HOST", r.host)
 	for _, name := range sortedNames(r.header) {
-		if !forwards(name, r.peer.trusted) {
-			continue
+		if forwards(name, r.peer.trusted) {
+			b.addHeader(name, r.header[name])
 		}
-		separator := ", "
-		if name == "Cookie" {
-			separator = "; " // RFC 6265, section 5.4
-		}
-		e.add(headerParam(name), strings.Join(r.header[name], separator))
 	}
-	return e.params, e.err
+	return cmp.Or(b.common.err, b.own.err)
 }
 
-// Room in the params of a request, so that they are made in one piece: for what
-// is not of a header, the connection's own included, and for what a header's
-// value takes besides itself.
-const (
-	requestRoom = 512
-	headerRoom  = 8
-)
+func (b *blocks) addHeader(name string, values []string) {
+	separator := ", "
+	if name == "Cookie" {
+		separator = "; " // RFC 6265, section 5.4
+	}
+	value := strings.Join(values, separator)
+	if param := commonParam(name); param != "" {
+		b.common.add(param, value)
+	} else {
+		b.own.add(headerParam(name), value)
+	}
+}
+
+// commonParam is the param of a header that many visitors have alike, empty for
+// all others. Unknown ones may be secrets, so these are written out.
+func commonParam(name string) string {
+	switch name {
+	case "Accept":
+		return "HTTP_ACCEPT"
+	case "Accept-Encoding":
+		return "HTTP_ACCEPT_ENCODING"
+	case "Accept-Language":
+		return "HTTP_ACCEPT_LANGUAGE"
+	case "Cache-Control":
+		return "HTTP_CACHE_CONTROL"
+	case "Origin":
+		return "HTTP_ORIGIN"
+	case "Pragma":
+		return "HTTP_PRAGMA"
+	case "Sec-Fetch-Dest":
+		return "HTTP_SEC_FETCH_DEST"
+	case "Sec-Fetch-Mode":
+		return "HTTP_SEC_FETCH_MODE"
+	case "Sec-Fetch-Site":
+		return "HTTP_SEC_FETCH_SITE"
+	case "User-Agent":
+		return "HTTP_USER_AGENT"
+	case "X-Forwarded-Host":
+		return "HTTP_X_FORWARDED_HOST"
+	case "X-Forwarded-Port":
+		return "HTTP_X_FORWARDED_PORT"
+	case "X-Forwarded-Proto":
+		return "HTTP_X_FORWARDED_PROTO"
+	}
+	return ""
+}
 
 func sortedNames(h map[string][]string) []string {
 	names := make([]string, 0, len(h))

@@ -160,7 +160,7 @@ func TestEarlyMessages(t *testing.T) {
 	g, _, _ := open(t, nil)
 	newcomer := func() *session {
 		r := g.opts().routes[0]
-		if result, ok := g.enter(r, netip.Prefix{}); !ok {
+		if _, result, ok := g.enter(r, netip.Prefix{}); !ok {
 			t.Fatal(result)
 		}
 		s := &session{gateway: g, route: r, joined: r.now.Load(), terms: r.now.Load(), id: randomID(), since: time.Now().UnixMilli()}

@@ -216,7 +216,7 @@ func TestReconfigureBetweenFindAndEnter(t *testing.T) {
 	g, b, _ := open(t, nil)
 	found := g.opts().find("/ws")
 	reconfigure(t, g, Route{Prefix: "/other", Script: "/p/other.php", Backend: b.client})
-	if result, ok := g.enter(found, netip.Prefix{}); ok || result != refusedPath {
+	if _, result, ok := g.enter(found, netip.Prefix{}); ok || result != refusedPath {
 		t.Errorf("let in with %q; want %q", result, refusedPath)
 	}
 }

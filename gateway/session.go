@@ -1,11 +1,11 @@
 package gateway
 
 import (
-	"net/netip"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"ws-fpm/fastcgi"
 	"ws-fpm/hub"
@@ -26,10 +26,13 @@ type session struct {
 	conn    *websocket.Conn
 	id      string // WS_CONNECTION_ID
 	seat    hub.Seat[*websocket.Prepared]
-	since   int64          // WS_CONNECTED_AT
-	remote  string         // REMOTE_ADDR
-	visitor netip.Prefix   // whose connections are counted together; zero: nobody's
-	params  fastcgi.Params // what every event of the connection repeats
+	since   int64    // WS_CONNECTED_AT
+	remote  string   // REMOTE_ADDR
+	visitor *visitor // whose connections are counted together; nil: nobody's
+
+	// The params that every event of the connection repeats: see blocks.
+	common unique.Handle[string]
+	own    string
 
 	// Of whoever handles the session's events, one after the other.
 	terms  *terms        // what the event goes by
