@@ -4,7 +4,6 @@ import (
 	"context"
 	"runtime"
 	"runtime/debug"
-	"runtime/metrics"
 	"time"
 )
 
@@ -47,9 +46,7 @@ func trimMemory(ctx context.Context, clients func() int, short func() bool) {
 
 // collections is how many there have been so far.
 func collections() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}}
-	metrics.Read(sample)
-	return sample[0].Value.Uint64()
+	return runtimeMetric("/gc/cycles/total:gc-cycles").Uint64()
 }
 
 // A lull is an interval in which no more has been allocated than Go lets lie.

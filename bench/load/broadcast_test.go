@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -74,15 +75,15 @@ func listens(address string) bool {
 	return err == nil
 }
 
-func TestParseCounters(t *testing.T) {
-	const text = "# HELP ws_fpm_messages_sent_total Messages.\nws_fpm_messages_for_clients_total 12\nws_fpm_messages_sent_total 8\n" +
-		"ws_fpm_sends_dropped_total{cause=\"slow\"} 3\nws_fpm_sends_dropped_total{cause=\"closed\"} 1\nws_fpm_other_total 99\n"
-	if meant, settled, err := parseCounters(strings.NewReader(text)); meant != 12 || settled != 12 || err != nil {
-		t.Errorf("parseCounters = %d, %d, %v; want 12, 12", meant, settled, err)
+func TestSumCounters(t *testing.T) {
+	const text = "# HELP a_total Messages.\na_total 12\nb_total{cause=\"slow\"} 3\nb_total{cause=\"closed\"} 1.5\nc_total 99\n"
+	got, err := sumCounters(strings.NewReader(text), []string{"b_total", "a_total"})
+	if want := []float64{4.5, 12}; !slices.Equal(got, want) || err != nil {
+		t.Errorf("sumCounters = %v, %v; want %v", got, err, want)
 	}
-	for _, text := range []string{"", "ws_fpm_messages_sent_total 8\n", "ws_fpm_messages_sent_total x\n"} {
-		if _, _, err := parseCounters(strings.NewReader(text)); err == nil {
-			t.Errorf("parseCounters took %q", text)
+	for _, text := range []string{"", "b_total 8\n", "a_total x\nb_total 8\n", "a_total\nb_total 8\n"} {
+		if got, err := sumCounters(strings.NewReader(text), []string{"a_total", "b_total"}); err == nil {
+			t.Errorf("sumCounters took %q as %v", text, got)
 		}
 	}
 }

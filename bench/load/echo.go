@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"ws-fpm/bench/process"
 )
 
 // connect opens all connections, divided among the threads.
@@ -65,20 +63,28 @@ func echo(s Settings) (Result, error) {
 	began := time.Now()
 	for _, l := range loops {
 		l.echo, l.began, l.measureFrom, l.stopAt = true, began, s.Warm, s.Warm+s.Duration
+		l.firstEnd, l.lastFrom = s.Warm+s.Duration/10, s.Warm+s.Duration-s.Duration/10
 	}
 	c := startClock(s, began)
 	if err := runAll(loops); err != nil {
 		return Result{}, err
 	}
 	r := Result{Mode: s.Mode, Conns: s.Conns, Size: s.Size}
+	var h histogram
+	var first, last uint64
+	for _, l := range loops {
+		h.merge(&l.latency)
+		first, last = first+l.first, last+l.last
+		for _, c := range l.conns {
+			r.Pings += c.pinged
+		}
+	}
 	if err := c.stop(&r); err != nil {
 		return Result{}, err
 	}
-	var h histogram
-	for _, l := range loops {
-		h.merge(&l.latency)
-		for _, c := range l.conns {
-			r.Pings += c.pinged
+	if s.Tenths {
+		if err := c.tenths(&r, first, last); err != nil {
+			return Result{}, err
 		}
 	}
 	if h.count == 0 {
@@ -86,43 +92,4 @@ func echo(s Settings) (Result, error) {
 	}
 	h.into(&r)
 	return r, nil
-}
-
-// A clock reads what the server and this program use, at both ends of the
-// measurement: what comes before and behind is not of it.
-type clock struct {
-	samples [2]chan sample
-	seconds float64
-}
-
-type sample struct {
-	server process.Usage
-	own    time.Duration
-	err    error
-}
-
-func startClock(s Settings, began time.Time) *clock {
-	c := &clock{seconds: s.Duration.Seconds()}
-	for i, at := range []time.Duration{s.Warm, s.Warm + s.Duration} {
-		c.samples[i] = make(chan sample, 1)
-		time.AfterFunc(time.Until(began.Add(at)), func() {
-			p := sample{own: process.Own()}
-			if s.PID != 0 {
-				p.server, p.err = process.CPU(s.PID)
-			}
-			c.samples[i] <- p
-		})
-	}
-	return c
-}
-
-// stop waits for the second reading.
-func (c *clock) stop(r *Result) error {
-	before, after := <-c.samples[0], <-c.samples[1]
-	if before.err != nil || after.err != nil {
-		return fmt.Errorf("reading the server's processor time: %v, %v", before.err, after.err)
-	}
-	r.Seconds = c.seconds
-	r.Server, r.Own = after.server.Since(before.server), after.own-before.own
-	return nil
 }

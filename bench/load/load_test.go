@@ -6,13 +6,16 @@ import (
 	"bufio"
 	"crypto/sha1"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -188,6 +191,36 @@ func TestEcho(t *testing.T) {
 				t.Errorf("%s bytes, rate %s: %+v", size, rate, r)
 			}
 		}
+	}
+}
+
+// The two ends of a long measurement are compared, and the server is asked what
+// it has allocated and collected meanwhile.
+func TestEchoTenths(t *testing.T) {
+	var asked atomic.Uint64
+	metrics := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n := asked.Add(1)
+		fmt.Fprintf(w, "go_heap_allocs_total %d\ngo_gc_cycles_total %d\ngo_gc_cpu_seconds_total %f\n", 1000*n, 2*n, float64(n)/4)
+	}))
+	defer metrics.Close()
+	args := []string{"-addr", serve(t, 0), "-n", "2", "-warm", "10ms", "-tenths", "-metrics", metrics.Listener.Addr().String(), "-pid", strconv.Itoa(os.Getpid())}
+	var r Result
+	for _, d := range []string{"50ms", "1s", "10s"} { // a busy machine may answer nothing in 5 ms
+		asked.Store(0)
+		var err error
+		if r, err = measure(t, "echo", append(args, "-d", d)...); err != nil {
+			t.Fatal(err)
+		}
+		if r.First > 0 && r.Last > 0 {
+			break
+		}
+	}
+	if r.First <= 0 || r.Last <= 0 || r.Allocs != 1000 || r.Collections != 2 || r.Collecting != 250*time.Millisecond {
+		t.Errorf("%+v; want both tenths, 1000 allocations, 2 collections of 250ms", r)
+	}
+	metrics.Close()
+	if _, err := measure(t, "echo", append(args, "-d", "20ms")...); err == nil {
+		t.Error("without /metrics there is a result")
 	}
 }
 

@@ -28,6 +28,8 @@ type loop struct {
 	// Answers between measureFrom and stopAt, on the clock that began starts,
 	// are counted; after stopAt no message is sent.
 	measureFrom, stopAt time.Duration
+	firstEnd, lastFrom  time.Duration // of the first and the last tenth in between
+	first, last         uint64        // messages answered there
 	inFlight            int
 
 	rate   float64 // messages a second; zero: the next as soon as an answer has come
@@ -256,6 +258,11 @@ func (l *loop) answered(c *conn) error {
 	now := l.now()
 	if now >= l.measureFrom && now < l.stopAt {
 		l.latency.add(now - time.Duration(c.due))
+		if now < l.firstEnd {
+			l.first++
+		} else if now >= l.lastFrom {
+			l.last++
+		}
 	}
 	switch {
 	case now >= l.stopAt || l.once:

@@ -27,6 +27,13 @@ type Result struct {
 	Sent     uint64 // published times subscribers that were there
 	Missed   uint64 // deliveries that did not come
 	Lost     int    // subscribers that the server cut off
+	// First and Last are the server's processor time per message in the first
+	// and the last tenth of the measurement, in microseconds.
+	First, Last float64
+	// What the server's Go says of itself: objects allocated, collections, and
+	// processor time of those that ended.
+	Allocs, Collections uint64
+	Collecting          time.Duration
 	// What the server counts itself: messages meant for clients, and those of
 	// them that it neither sent nor dropped when all clients have gone.
 	Meant, Unaccounted uint64
@@ -66,6 +73,13 @@ func (r Result) Print(w io.Writer) {
 		}
 	}
 	fmt.Fprintf(w, "latency    p50 %v, p99 %v, max %v\n", short(r.P50), short(r.P99), short(r.Max))
+	if r.First > 0 {
+		fmt.Fprintf(w, "server     %.2f µs in the first tenth, %.2f µs in the last\n", r.First, r.Last)
+	}
+	if r.Allocs > 0 {
+		fmt.Fprintf(w, "server     %.4f allocations each, %d collections that took %.2f %% of its cpu\n",
+			float64(r.Allocs)/float64(r.Messages), r.Collections, 100*r.Collecting.Seconds()/r.Server.Seconds())
+	}
 	for _, of := range []struct {
 		who string
 		cpu time.Duration

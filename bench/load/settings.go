@@ -31,7 +31,8 @@ type Settings struct {
 	Publish string // broadcast: unix:/path or host:port
 	Target  string // broadcast: the request target to POST to
 	Hello   bool   // broadcast: each connection sends a message first, and PHP's answer subscribes it
-	Metrics string // broadcast: where ws-fpm's counters are read, like Publish
+	Metrics string // where ws-fpm's counters are read, like Publish
+	Tenths  bool   // echo: compare the first tenth with the last
 	Slow    int    // broadcast: so many connections do not read
 	JSON    bool   // print the result for a program
 }
@@ -58,6 +59,8 @@ func Parse(mode string, args []string) (Settings, error) {
 	case "echo":
 		f.Float64Var(&s.Rate, "rate", 0, "messages a second in all; 0: the next when the answer has come")
 		f.BoolVar(&s.Binary, "binary", false, "send binary messages")
+		f.BoolVar(&s.Tenths, "tenths", false, "compare the server's CPU in the first and the last tenth of the time")
+		f.StringVar(&s.Metrics, "metrics", "", "`address` with ws-fpm's /metrics: what does its Go allocate and collect?")
 	case "idle":
 		conns = 10000
 		f.DurationVar(&s.Wait, "wait", 10*time.Second, "how long to stay idle before memory is read")

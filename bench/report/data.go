@@ -4,6 +4,7 @@ package report
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 
@@ -38,6 +39,7 @@ type Cell struct {
 	Conns   int
 	Rate    float64 // messages a second; zero is a closed loop
 	Slow    int     // subscribers that do not read
+	Long    bool    // its first tenth is compared with its last, and garbage is looked at
 }
 
 // A Sample is what one measurement of one target gave.
@@ -56,6 +58,9 @@ type Data struct {
 	Targets []Target
 	Samples []Sample
 	Calls   map[string]map[string]float64 // system calls per message, by cell and target
+	// Allocations is what the test of the echo path's allocations said: "none", or
+	// its fault; empty if it was not run.
+	Allocations string
 }
 
 // Cells are those that were measured, in the order of their first samples.
@@ -79,9 +84,23 @@ var (
 	P99  Metric = func(r load.Result) float64 { return float64(r.P99.Microseconds()) }
 	Idle Metric = func(r load.Result) float64 { return r.Idle }
 	Used Metric = func(r load.Result) float64 { return r.After }
+	// Growth is what a message costs at the end of a long connection to what it
+	// costs at the beginning.
+	Growth Metric = func(r load.Result) float64 { return ratio(r.Last, r.First) }
+	// Allocs is allocations per message, Collected the percentage of the CPU that
+	// garbage collection takes.
+	Allocs    Metric = func(r load.Result) float64 { return ratio(float64(r.Allocs), float64(r.Messages)) }
+	Collected Metric = func(r load.Result) float64 { return 100 * ratio(r.Collecting.Seconds(), r.Server.Seconds()) }
 	// Generator is the load's share of all processor time that was there.
 	Generator Metric = func(r load.Result) float64 { return r.Own.Seconds() / r.Seconds }
 )
+
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
 
 // values are a target's figures of a cell, by round.
 func (d Data) values(cell Cell, target string, m Metric) map[int]float64 {
@@ -94,26 +113,32 @@ func (d Data) values(cell Cell, target string, m Metric) map[int]float64 {
 	return v
 }
 
+// Spread is the quartiles of a target's figure of a cell over the rounds.
+func (d Data) Spread(cell Cell, target string, m Metric) Quartiles {
+	return quartilesOf(slices.Collect(maps.Values(d.values(cell, target, m))))
+}
+
 // Median is a target's figure of a cell. Without one, ok is false.
 func (d Data) Median(cell Cell, target string, m Metric) (value float64, ok bool) {
-	var all []float64
-	for _, v := range d.values(cell, target, m) {
-		all = append(all, v)
-	}
-	return quartilesOf(all).Median, len(all) > 0
+	q := d.Spread(cell, target, m)
+	return q.Median, q.N > 0
 }
 
 // Ratio compares two targets: the quartiles of their ratios in each round. What
 // disturbs the machine for longer than a round disturbs both.
 func (d Data) Ratio(cell Cell, target, base string, m Metric) Quartiles {
-	of := d.values(cell, base, m)
-	var ratios []float64
-	for round, v := range d.values(cell, target, m) {
-		if b, ok := of[round]; ok && b > 0 {
-			ratios = append(ratios, v/b)
+	return ratios(d.values(cell, target, m), d.values(cell, base, m))
+}
+
+// ratios are those of the rounds that both have.
+func ratios(values, bases map[int]float64) Quartiles {
+	var all []float64
+	for round, v := range values {
+		if b := bases[round]; b > 0 {
+			all = append(all, v/b)
 		}
 	}
-	return quartilesOf(ratios)
+	return quartilesOf(all)
 }
 
 // Best is the peer with the lowest figure of a cell; empty if none has one.

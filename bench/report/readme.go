@@ -99,7 +99,7 @@ func (d Data) bySize() table {
 	head := []string{""}
 	var cells []Cell
 	for _, c := range d.Cells() {
-		if c.Mode == "echo" && c.Backend == "stub" && c.Conns == 50 {
+		if c.Mode == "echo" && c.Backend == "stub" && c.Conns == mainConns && !c.Long {
 			cells = append(cells, c)
 			size, _, _ := strings.Cut(c.Name, ",")
 			head = append(head, size)
@@ -125,7 +125,7 @@ func (d Data) bySize() table {
 // find gives the first cell of a kind; zero is any.
 func (d Data) find(mode, backend string, size, conns int) Cell {
 	for _, c := range d.Cells() {
-		if c.Mode == mode && c.Backend == backend && c.Rate == 0 && (size == 0 || c.Size == size) && (conns == 0 || c.Conns == conns) {
+		if c.Mode == mode && c.Backend == backend && c.Rate == 0 && !c.Long && (size == 0 || c.Size == size) && (conns == 0 || c.Conns == conns) {
 			return c
 		}
 	}

@@ -155,17 +155,6 @@ func TestChart(t *testing.T) {
 	}
 }
 
-func TestGoals(t *testing.T) {
-	var b strings.Builder
-	someData().goals().text(&b)
-	if want := "1 KiB: ws-fpm           0.50 (0.50–0.50)   b  1.00 (1.00–1.00)   a"; !strings.Contains(b.String(), want) {
-		t.Errorf("goals lack %q:\n%s", want, b.String())
-	}
-	if want := "2.00 (2.00–2.00)\n"; !strings.HasSuffix(b.String(), want) {
-		t.Errorf("goals do not end with twice the floor:\n%s", b.String())
-	}
-}
-
 func TestSave(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "run.json")
 	want := someData()

@@ -64,7 +64,6 @@ func (d Data) Text(w io.Writer) {
 	if goals := d.goals(); len(goals) > 1 {
 		fmt.Fprintln(w)
 		goals.text(w)
-		d.busy(w)
 	}
 }
 
@@ -77,6 +76,9 @@ func (d Data) cellTable(cell Cell) (t table, notes []string) {
 	}
 	if cell.Mode == "broadcast" {
 		notes = d.conservation(cell)
+	}
+	if cell.Long {
+		notes = d.aging(cell)
 	}
 	show := func(target string, m Metric) string {
 		if v, ok := d.Median(cell, target, m); ok {
@@ -108,8 +110,22 @@ func (d Data) cellTable(cell Cell) (t table, notes []string) {
 	return t, notes
 }
 
-// ours is the target that the others are compared with.
-const ours = "ws-fpm"
+// ours is the target that the others are compared with, oursLarge the same with
+// connections to php-fpm kept after large messages too.
+const (
+	ours      = "ws-fpm"
+	oursLarge = "ws-fpm-8M"
+)
+
+// aging says what a message costs early and late on long connections.
+func (d Data) aging(cell Cell) (notes []string) {
+	for _, target := range d.Targets {
+		if q := d.Spread(cell, target.Key, Growth); q.N > 0 {
+			notes = append(notes, fmt.Sprintf("%s: the last tenth takes %s times the CPU per message of the first", plain(target.Name), q))
+		}
+	}
+	return notes
+}
 
 // conservation says what has become of all that was published, in all rounds.
 func (d Data) conservation(cell Cell) (notes []string) {

@@ -76,7 +76,7 @@ func TestOutput(t *testing.T) {
 func TestTurns(t *testing.T) {
 	r := &run{targets: Targets()}
 	seen := map[string]bool{}
-	for _, turn := range append(r.echoes(), r.handshakes(), r.rarely()) {
+	for _, turn := range append(r.echoes(), r.handshakes(), r.rarely(), r.long()) {
 		if seen[turn.Name] {
 			t.Errorf("two cells are called %q", turn.Name)
 		}

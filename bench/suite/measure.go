@@ -36,6 +36,12 @@ func (n *nursery) measure(ctx context.Context, r *running, c report.Cell, l leng
 		argv = append(argv, "-slow", strconv.Itoa(c.Slow))
 		fallthrough
 	case "echo":
+		if c.Long {
+			argv = append(argv, "-tenths")
+			if r.target.metrics != nil {
+				argv = append(argv, "-metrics", r.target.metrics(r.place))
+			}
+		}
 		argv = append(argv, "-rate", strconv.FormatFloat(c.Rate, 'f', -1, 64))
 		fallthrough
 	default:

@@ -26,6 +26,8 @@ type Target struct {
 	warm time.Duration
 	// settle is how long it needs after it listens.
 	settle time.Duration
+	// metrics is where its counters are read; nil: it has none.
+	metrics func(place) string
 	// fanout is how the load publishes, as flags of bench broadcast.
 	fanout func(place) []string
 }
@@ -34,7 +36,7 @@ type Target struct {
 func Fanouts() []Target {
 	return []Target{
 		{Target: report.Target{Key: "ws-fpm", Name: "**ws-fpm**", Kind: report.Ours}, command: wsfpm(""), lines: []string{"WS-Subscribe: bench"}, fanout: func(p place) []string {
-			return []string{"-publish", "unix:" + p.control, "-target", "/channels/bench", "-hello", "-metrics", "unix:" + p.control}
+			return []string{"-publish", controlAPI(p), "-target", "/channels/bench", "-hello", "-metrics", controlAPI(p)}
 		}},
 		{Target: report.Target{Key: "nchan", Name: "nginx + nchan"}, command: nginx("nchan.conf"), settle: 2 * time.Second, fanout: func(p place) []string {
 			return []string{"-publish", p.listen, "-target", "/publish"}
@@ -52,7 +54,7 @@ const aging = 3 * time.Second
 // Targets are all that are known, in the order of the tables.
 func Targets() []Target {
 	return []Target{
-		{Target: report.Target{Key: "ws-fpm", Name: "**ws-fpm**", Kind: report.Ours}, command: wsfpm("")},
+		{Target: report.Target{Key: "ws-fpm", Name: "**ws-fpm**", Kind: report.Ours}, command: wsfpm(""), metrics: controlAPI},
 		{Target: report.Target{Key: "ws-fpm-8M", Name: "ws-fpm, `keep_alive_body = 8M`", Kind: report.Ours}, command: wsfpm("keep_alive_body = 8M\n")},
 		{Target: report.Target{Key: "gws", Name: "Go: lxzan/gws + a lean FastCGI client"}, command: golang("gws")},
 		{Target: report.Target{Key: "gorilla", Name: "Go: gorilla/websocket + the lean client"}, command: golang("gorilla")},
@@ -78,6 +80,9 @@ func wsfpm(lines string) func(place) ([]string, error) {
 		return []string{p.wsfpm, "serve", "-config", conf}, os.WriteFile(conf, []byte(text), 0o644)
 	}
 }
+
+// controlAPI is where ws-fpm has it.
+func controlAPI(p place) string { return "unix:" + p.control }
 
 func golang(name string) func(place) ([]string, error) {
 	return func(p place) ([]string, error) {

@@ -5,6 +5,7 @@ package suite
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,10 +30,11 @@ func Full(ctx context.Context, o Options) (report.Data, error) {
 			return err
 		}
 		r.forgetAll()
-		if err := r.rounds(ctx, []turn{r.rarely()}, min(o.Rounds, 3)); err != nil {
+		if err := r.rounds(ctx, []turn{r.rarely(), r.long()}, min(o.Rounds, 3)); err != nil {
 			return err
 		}
 		r.forgetAll()
+		r.allocations(ctx)
 		return r.memory(ctx, 10000, r.keys("ws-fpm", "gws", "gorilla", "node", "nginx", "gofast"))
 	})
 }
@@ -49,8 +51,6 @@ func (r *run) echoes() (turns []turn) {
 			switch {
 			case size.bytes == 1<<10:
 				t.targets, t.calls = all, backend == "stub"
-			case backend == "php-fpm" && size.bytes > 60<<10:
-				continue
 			case size.bytes > 8<<10:
 				t.targets = long
 			}
@@ -78,6 +78,25 @@ func (r *run) rarely() turn {
 	return turn{targets: r.keys("ws-fpm", "gws", "node", "nginx", "floor"), lengths: lengths{warm: time.Second, measure: 5 * time.Second},
 		Cell: report.Cell{Name: "1 KiB, 10,000 connections that each send once in 10 s, stub", Backend: "stub", Mode: "echo", Size: 1 << 10,
 			Conns: 10000, Rate: 1000}}
+}
+
+// long are connections that send many messages each: does one of the last cost
+// more than one of the first? They are also what rarely is compared with.
+func (r *run) long() turn {
+	return turn{targets: r.keys("ws-fpm", "gws"), lengths: lengths{warm: 500 * time.Millisecond, measure: 10 * time.Second},
+		Cell: report.Cell{Name: "1 KiB, 50 connections for 10 s, stub", Backend: "stub", Mode: "echo", Size: 1 << 10, Conns: 50, Long: true}}
+}
+
+// allocations runs the test that counts them on the echo path.
+func (r *run) allocations(ctx context.Context) {
+	if len(r.only) > 0 && !slices.Contains(r.only, "ws-fpm") {
+		return
+	}
+	r.data.Allocations = "none"
+	if _, err := r.output(ctx, 5*time.Minute, "go", "-C", r.tools.root, "test", "-count=1", "-run", "^TestEchoAllocatesNothing$", "./gateway"); err != nil {
+		r.data.Allocations = "the test fails"
+		fmt.Fprintf(r.log, "allocations: %v\n", err)
+	}
 }
 
 // memory measures what connections take, of all targets at once: it is the
