@@ -116,8 +116,12 @@ func (d Data) constancy(s *scorecard) {
 	long := d.long()
 	for _, c := range d.Cells() {
 		if c.Mode == "echo" && c.Rate > 0 {
-			q := ratios(d.values(c, ours, CPU), d.values(long, ours, CPU))
-			s.add(3, fmt.Sprintf("CPU, %s connections that rarely send", figure(float64(c.Conns))), rareLimit, "×", q, fmt.Sprintf("%d that always do", long.Conns))
+			often := func(target string) Quartiles { return ratios(d.values(c, target, CPU), d.values(long, target, CPU)) }
+			beside := fmt.Sprintf("%d that always do", long.Conns)
+			if floor := often("floor"); floor.N > 0 { // waking up costs it as much
+				beside += "; floor " + figure(floor.Median) + "×"
+			}
+			s.add(3, fmt.Sprintf("CPU, %s connections that rarely send", figure(float64(c.Conns))), rareLimit, "×", often(ours), beside)
 		}
 	}
 	s.add(3, "CPU, the last tenth of long connections", growthLimit, "×", d.Spread(long, ours, Growth), "their first tenth")

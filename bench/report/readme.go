@@ -63,7 +63,7 @@ func (d Data) pushing(w io.Writer) {
 
 func (d Data) markdown(w io.Writer) {
 	fmt.Fprintf(w, "Messages of 1 KiB on 50 connections; CPU of the gateway's own processes, per message; in brackets how many times ws-fpm's. The stub is a\n"+
-		"FastCGI responder that answers at once, php-fpm runs a one-line script in 4 children. Median of %d rounds in which all take turns: %s.\n\n", d.Rounds, d.System)
+		"FastCGI responder that answers at once, php-fpm runs a one-line script in 4 children. Median of the rounds (%d) in which all take turns: %s.\n\n", d.Rounds, d.System)
 	d.overview().markdown(w)
 	fmt.Fprintf(w, "\nCPU µs per message by size, on the stub:\n\n")
 	d.bySize().markdown(w)

@@ -30,7 +30,7 @@ func Full(ctx context.Context, o Options) (report.Data, error) {
 			return err
 		}
 		r.forgetAll()
-		if err := r.rounds(ctx, []turn{r.rarely(), r.long()}, min(o.Rounds, 3)); err != nil {
+		if err := r.rounds(ctx, []turn{r.rarely(), r.long()}, min(o.Rounds, 5)); err != nil {
 			return err
 		}
 		r.forgetAll()
@@ -75,7 +75,7 @@ func (r *run) handshakes() turn {
 
 // rarely are 10,000 connections that each send once in ten seconds.
 func (r *run) rarely() turn {
-	return turn{targets: r.keys("ws-fpm", "gws", "node", "nginx", "floor"), lengths: lengths{warm: time.Second, measure: 5 * time.Second},
+	return turn{targets: r.keys("ws-fpm", "gws", "node", "nginx", "floor"), lengths: lengths{warm: time.Second, measure: 4 * time.Second},
 		Cell: report.Cell{Name: "1 KiB, 10,000 connections that each send once in 10 s, stub", Backend: "stub", Mode: "echo", Size: 1 << 10,
 			Conns: 10000, Rate: 1000}}
 }
@@ -83,8 +83,8 @@ func (r *run) rarely() turn {
 // long are connections that send many messages each: does one of the last cost
 // more than one of the first? They are also what rarely is compared with.
 func (r *run) long() turn {
-	return turn{targets: r.keys("ws-fpm", "gws"), lengths: lengths{warm: 500 * time.Millisecond, measure: 10 * time.Second},
-		Cell: report.Cell{Name: "1 KiB, 50 connections for 10 s, stub", Backend: "stub", Mode: "echo", Size: 1 << 10, Conns: 50, Long: true}}
+	return turn{targets: r.keys("ws-fpm", "gws", "floor"), lengths: lengths{warm: 500 * time.Millisecond, measure: 8 * time.Second},
+		Cell: report.Cell{Name: "1 KiB, 50 connections for 8 s, stub", Backend: "stub", Mode: "echo", Size: 1 << 10, Conns: 50, Long: true}}
 }
 
 // allocations runs the test that counts them on the echo path.
