@@ -81,9 +81,6 @@ func (n *notifier) stopping(status string, within time.Duration) error {
 	return n.send("STOPPING=1", statusField(status), "EXTEND_TIMEOUT_USEC="+strconv.FormatInt(within.Microseconds(), 10))
 }
 
-// status says how we are, in a line for people.
-func (n *notifier) status(text string) error { return n.send(statusField(text)) }
-
 // watch says that we live, twice in the time that the manager sets, until ctx
 // ends. It says nothing while alive does not return true: that is how the
 // manager learns that we hang. Without a watchdog it returns at once.

@@ -106,15 +106,15 @@ func TestNotifications(t *testing.T) {
 		{"ready", func(n *notifier) error { return n.ready("serving") }, "READY=1\nSTATUS=serving"},
 		{"stopping", func(n *notifier) error { return n.stopping("draining 5 connections", 30*time.Second) },
 			"STOPPING=1\nSTATUS=draining 5 connections\nEXTEND_TIMEOUT_USEC=30000000"},
-		{"a status", func(n *notifier) error { return n.status("5 connections") }, "STATUS=5 connections"},
-		{"no status", func(n *notifier) error { return n.status("") }, "STATUS="},
-		{"a status adds no field", func(n *notifier) error { return n.status("a\nMAINPID=1\r\x00\x7f") }, "STATUS=a MAINPID=1   "},
-		{"a status is UTF-8", func(n *notifier) error { return n.status("a\xff\xc3ä…") }, "STATUS=aä…"},
-		{"a status as long as can be", func(n *notifier) error { return n.status(strings.Repeat("a", maxStatus)) },
+		{"a status", func(n *notifier) error { return n.send(statusField("5 connections")) }, "STATUS=5 connections"},
+		{"no status", func(n *notifier) error { return n.send(statusField("")) }, "STATUS="},
+		{"a status adds no field", func(n *notifier) error { return n.send(statusField("a\nMAINPID=1\r\x00\x7f")) }, "STATUS=a MAINPID=1   "},
+		{"a status is UTF-8", func(n *notifier) error { return n.send(statusField("a\xff\xc3ä…")) }, "STATUS=aä…"},
+		{"a status as long as can be", func(n *notifier) error { return n.send(statusField(strings.Repeat("a", maxStatus))) },
 			"STATUS=" + strings.Repeat("a", maxStatus)},
-		{"a status that is too long is cut", func(n *notifier) error { return n.status(strings.Repeat("a", maxStatus+1)) },
+		{"a status that is too long is cut", func(n *notifier) error { return n.send(statusField(strings.Repeat("a", maxStatus+1))) },
 			"STATUS=" + strings.Repeat("a", maxStatus)},
-		{"and not in a character", func(n *notifier) error { return n.status(strings.Repeat("a", maxStatus-1) + "ä") },
+		{"and not in a character", func(n *notifier) error { return n.send(statusField(strings.Repeat("a", maxStatus-1) + "ä")) },
 			"STATUS=" + strings.Repeat("a", maxStatus-1)},
 	}
 	addresses := []string{filepath.Join(t.TempDir(), "notify")}
@@ -139,7 +139,7 @@ func TestNotifications(t *testing.T) {
 func TestNotifierWithoutAManager(t *testing.T) {
 	n := new(notifier)
 	for name, err := range map[string]error{
-		"ready": n.ready("a"), "stopping": n.stopping("a", time.Second), "status": n.status("a"),
+		"ready": n.ready("a"), "stopping": n.stopping("a", time.Second), "status": n.send(statusField("a")),
 	} {
 		if err != nil {
 			t.Errorf("%s() = %v; want nil", name, err)
@@ -165,7 +165,7 @@ func TestNotifierDoesNotWaitForLong(t *testing.T) {
 	n := &notifier{socket: address}
 	for range 10000 {
 		start := time.Now()
-		err := n.status("a")
+		err := n.send(statusField("a"))
 		if err == nil {
 			continue
 		}
