@@ -9,6 +9,14 @@ const maxEmptyFrames = 128
 // in one piece, unless its frame says that less will do.
 const minBuffer = 512
 
+// Where a frame is read straight into the message's buffer, in bytes: so many
+// are there, and as many are to come; and the most that are read at a time,
+// before others have their turn.
+const (
+	minDirect = 16 << 10
+	maxDirect = 256 << 10
+)
+
 // An event is what a run of bytes amounted to: a whole message (Text, Binary)
 // or a control frame (opPing, opPong, opClose). The zero event is none.
 type event struct {
@@ -41,7 +49,7 @@ type decoder struct {
 	zip   bool   // it is deflated
 	look  int    // length from which on it is looked at while it comes
 	text  textCheck
-	msg   []byte // payload of a message that came in parts
+	msg   []byte // payload of a message that came in parts; between messages, one that is lent
 
 	err *ProtocolError // why phase is decoderFailed
 }
@@ -60,14 +68,15 @@ const (
 // many. It returns as soon as one event is complete; the zero event says that
 // all of b was consumed and more is needed.
 //
-// A payload is part of b where the frame lies in b as a whole, else a buffer
-// that next lets go.
+// A payload is part of b where the frame lies in b as a whole, else in a buffer
+// that release lets go, and so does next.
 //
 // An error is a *ProtocolError, or nil. It is given with the first byte that
 // proves the fault, and again by each later call; then nothing is consumed.
 // After a close frame all bytes are consumed and none is looked at (section
 // 5.5.1). A close frame that breaks section 7.4 is an error.
 func (d *decoder) next(b []byte) (ev event, n int, err error) {
+	d.release()
 	for {
 		switch d.phase {
 		case decoderHeader:
@@ -99,8 +108,36 @@ func (d *decoder) next(b []byte) (ev event, n int, err error) {
 	}
 }
 
-// held returns the size, in bytes, of the buffers d holds now.
-func (d *decoder) held() int { return cap(d.msg) + cap(d.ctl) }
+// into says where the next bytes of the socket are to be read to, instead of to
+// buf: most of a large frame straight into its message's buffer. The buffer grows
+// only when it is full.
+func (d *decoder) into(buf []byte) []byte {
+	n := len(d.msg)
+	if d.phase != decoderPayload || n < minDirect || d.left < minDirect {
+		return buf
+	}
+	if n == cap(d.msg) {
+		d.grow(n, d.left)
+	}
+	return d.msg[n : n+int(min(uint64(cap(d.msg)-n), d.left, maxDirect))]
+}
+
+// release lets go of the payload of the last event.
+func (d *decoder) release() {
+	if d.kind == opContinuation && d.msg != nil {
+		givePayload(d.msg)
+		d.msg = nil
+	}
+}
+
+// held returns the size, in bytes, of the buffers d holds now. One that is lent
+// is whose it is lent to.
+func (d *decoder) held() int {
+	if d.kind == opContinuation {
+		return cap(d.ctl)
+	}
+	return cap(d.msg) + cap(d.ctl)
+}
 
 // pending reports whether the peer owes the rest of a frame or of a message.
 func (d *decoder) pending() bool {
@@ -229,7 +266,7 @@ func (d *decoder) data(part []byte) (event, *ProtocolError) {
 		part = d.msg
 	}
 	ev := event{d.kind, d.zip, part}
-	d.kind, d.msg = opContinuation, nil
+	d.kind = opContinuation
 	return ev, nil
 }
 
@@ -265,18 +302,36 @@ func (d *decoder) looked(size int64) {
 	}
 }
 
-// keep adds part to the message. The buffer doubles with the bytes that came:
-// what a header claims bounds it, but never makes it grow.
+// keep adds part to the message, unless it was read there: see into.
 func (d *decoder) keep(part []byte) {
-	if need := len(d.msg) + len(part); need > cap(d.msg) {
-		most := d.most()
-		if d.fin {
-			most = uint64(need) + d.left
-		}
-		room := min(uint64(max(need, 2*cap(d.msg), minBuffer)), most)
-		d.msg = append(make([]byte, 0, room), d.msg...)
+	n := len(d.msg)
+	if spare := d.msg[n:cap(d.msg)]; len(part) > 0 && len(part) <= len(spare) && &part[0] == &spare[0] {
+		d.msg = d.msg[:n+len(part)]
+		return
+	}
+	if need := n + len(part); need > cap(d.msg) {
+		d.grow(need, d.left)
 	}
 	d.msg = append(d.msg, part...)
+}
+
+// grow makes room for need bytes, all of which have come, and for more, of which
+// left are to come in this frame. The buffer doubles with the bytes that came:
+// what a header claims bounds it, but never makes it grow.
+func (d *decoder) grow(need int, left uint64) {
+	most := d.most()
+	if d.fin {
+		most = uint64(need) + left
+	}
+	room := int(min(uint64(max(need, 2*cap(d.msg), minBuffer)), most))
+	if size := payloadSize(need, most); size >= minPayload && size <= maxPayload {
+		room = size
+	}
+	next := append(takePayload(room), d.msg...)
+	if d.msg != nil {
+		givePayload(d.msg)
+	}
+	d.msg = next
 }
 
 // fail makes fault the answer from now on.
@@ -288,5 +343,8 @@ func (d *decoder) fail(fault *ProtocolError) error {
 
 // drop ends the decoder's work in phase and lets its buffers go.
 func (d *decoder) drop(phase decoderPhase) {
+	if d.msg != nil {
+		givePayload(d.msg)
+	}
 	d.phase, d.msg, d.ctl = phase, nil, nil
 }

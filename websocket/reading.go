@@ -44,18 +44,23 @@ func (c *Conn) ready(buf []byte, can uint32) {
 	}
 }
 
-// read reads what has come, in the loop's goroutine and buffer.
+// read reads what has come, in the loop's goroutine, into its buffer or the
+// decoder's.
 func (c *Conn) read(buf []byte) {
 	defer c.rescueReader()
 	if !c.move(parked, reading) {
 		return // an event from before a pause or the end
 	}
-	n, err := c.sock().tryRead(buf)
+	b := c.dec.into(buf)
+	direct := &b[0] != &buf[0]
+	n, err := c.sock().tryRead(b)
 	if err == errAgain {
 		err = nil
 	}
-	c.received(buf[:n], err)
-	poison(buf[:n:n])
+	c.received(b[:n], err)
+	if !direct { // else it is no longer ours
+		poison(buf[:n:n])
+	}
 }
 
 // waitRead reads for as long as nobody pauses it, in a goroutine of its own.
@@ -203,7 +208,9 @@ func (c *Conn) feed(b []byte) bool {
 				continue // sent after our close, or before the client saw it
 			}
 			c.paidMessages = c.messageRate.spend(c.paidMessages, c.heard.Load())
-			if !c.take(ev) && c.pause(b) {
+			more := c.take(ev)
+			c.dec.release()
+			if !more && c.pause(b) {
 				return false
 			}
 		case opClose:
