@@ -102,7 +102,7 @@ func (c *Client) newConn(nc net.Conn) *conn {
 		}
 	}
 	_, cn.tcp = nc.(*net.TCPConn)
-	cn.try = newTryWriter(cn.raw)
+	cn.try = newTryWriter(cn.raw, cn.tcp)
 	cn.take = newTryReader(cn.raw)
 	return cn
 }

@@ -8,6 +8,6 @@ import "syscall"
 // goroutine writes it all.
 type tryWriter struct{}
 
-func newTryWriter(syscall.RawConn) tryWriter { return tryWriter{} }
+func newTryWriter(syscall.RawConn, bool) tryWriter { return tryWriter{} }
 
 func (*tryWriter) try([]byte) (int, error) { return 0, nil }

@@ -10,14 +10,19 @@ import (
 // A tryWriter hands a socket what it takes at once, without waiting. One
 // goroutine at a time may use it.
 type tryWriter struct {
-	raw syscall.RawConn // nil: the connection is no socket
-	b   []byte
-	n   int
-	err error
-	fn  func(fd uintptr) bool // write, kept so that a call allocates nothing
+	raw  syscall.RawConn // nil: the connection is no socket
+	wide bool            // the socket has all the room that it may have
+	b    []byte
+	n    int
+	err  error
+	fn   func(fd uintptr) bool // write, kept so that a call allocates nothing
 }
 
-func newTryWriter(raw syscall.RawConn) tryWriter { return tryWriter{raw: raw} }
+// sendRoom is how many bytes a Unix socket is to have room for once it had not
+// enough; what the system allows may be less, and is no error.
+const sendRoom = 2 << 20
+
+func newTryWriter(raw syscall.RawConn, tcp bool) tryWriter { return tryWriter{raw: raw, wide: tcp} }
 
 // try returns how much of b the socket took, which may be nothing.
 func (w *tryWriter) try(b []byte) (int, error) {
@@ -40,6 +45,13 @@ func (w *tryWriter) write(fd uintptr) bool {
 			continue
 		}
 		if err != nil {
+			if err == syscall.EAGAIN && !w.wide {
+				// A Unix socket does not make itself room, as TCP does.
+				w.wide = true
+				if syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, sendRoom) == nil {
+					continue
+				}
+			}
 			if err != syscall.EAGAIN {
 				w.err = err
 			}

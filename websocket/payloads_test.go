@@ -140,8 +140,8 @@ func TestDecoderReadsStraightIntoTheMessage(t *testing.T) {
 
 // A message that gathered in a buffer allocates nothing once there is one.
 func TestDecoderKeepsBuffers(t *testing.T) {
-	if poisons() {
-		t.Skip("overwriting what is given back takes its time")
+	if raced {
+		t.Skip("a sync.Pool drops things at random then")
 	}
 	wire := frame(last, Binary, strings.Repeat("x", 300_000))
 	d, b := decoder{maxMessage: 1 << 20}, make([]byte, len(wire))
