@@ -82,12 +82,17 @@ func TestEventsStreamAsFlushed(t *testing.T) {
 	f := startFPM(t, fpmOptions{})
 	g := startGateway(t, f.eventsConfig("", "", ""))
 	c := dial(t, g.at("/ws"))
-	c.order(t, "sse", "header WS-User: 42", "ticks 10 50")
+	orders := []string{"sse", "header WS-User: 42"}
+	for i := range 10 {
+		orders = append(orders, fmt.Sprintf(`emit data: tick %d\n\n`, i), fmt.Sprintf("wait heard%d", i))
+	}
+	c.order(t, orders...)
 	for i := range 10 {
 		c.wantText(t, fmt.Sprintf("tick %d", i))
 		if f.endedEvents("message", "") > 0 {
 			t.Fatalf("PHP has ended when tick %d arrives", i)
 		}
+		f.release(fmt.Sprintf("heard%d", i))
 	}
 	if p := c.params(t, "WS_USER"); p["WS_USER"] != "42" {
 		t.Errorf("WS_USER is %q", p["WS_USER"])

@@ -54,6 +54,12 @@ func (f *phpFPM) begun(event, id string) (records []eventRecord) {
 	return records
 }
 
+// release has an event go on that waits for that.
+func (f *phpFPM) release(what string) {
+	f.t.Helper()
+	writeFile(f.t, f.file("var/"+what), "")
+}
+
 // ended counts the ends of an event of one connection or, "", of all.
 func (f *phpFPM) endedEvents(event, id string) (n int) {
 	f.t.Helper()

@@ -33,6 +33,12 @@ foreach (explode("\n", $orders) as $order) {
         case 'big': echo str_repeat('x', (int) $rest); break;
         case 'params': echo json_encode(array_intersect_key($_SERVER, array_flip(explode(',', $rest)))); break;
         case 'sleep': usleep(1000 * (int) $rest); break;
+        case 'wait': // for that file, and not for ever
+            for ($i = 0; !file_exists(__DIR__ . "/var/$rest") && $i < 1000; $i++) {
+                usleep(10_000);
+                clearstatcache();
+            }
+            break;
         case 'die': die($rest);
         case 'error_log': error_log($rest); break;
         case 'sse': header('Content-Type: text/event-stream'); break;
