@@ -108,6 +108,8 @@ func TestAllocatesNothing(t *testing.T) {
 
 // A descriptor that select does not know is refused, not overlooked.
 func TestNewWantsALowDescriptor(t *testing.T) {
+	_, ours, other := pair(t)
+	_, silent, _ := pair(t)
 	var fds []int
 	defer func() {
 		for _, fd := range fds {
@@ -115,12 +117,12 @@ func TestNewWantsALowDescriptor(t *testing.T) {
 		}
 	}()
 	for {
-		fd, err := syscall.Dup(0)
+		fd, err := syscall.Dup(silent)
 		if err != nil {
 			t.Skip("fewer descriptors than select knows: ", err)
 		}
 		fds = append(fds, fd)
-		if fd >= setSize {
+		if fd == setSize-1 {
 			break
 		}
 	}
@@ -128,15 +130,23 @@ func TestNewWantsALowDescriptor(t *testing.T) {
 		set.Close()
 		t.Error("New gave a set above what select knows")
 	}
-	highest := fds[len(fds)-2]
-	syscall.Close(highest)
-	fds = append(fds[:len(fds)-2], fds[len(fds)-1])
+	syscall.Close(fds[len(fds)-1])
+	fds = fds[:len(fds)-1]
 	set, err := New()
 	if err != nil || set.fd != setSize-1 {
 		t.Fatalf("New = %+v, %v; want descriptor %d", set, err, setSize-1)
 	}
 	defer set.Close()
-	if _, err := set.WaitFor(time.Microsecond); err != nil {
-		t.Errorf("WaitFor with descriptor %d: %v", set.fd, err)
+	if err := set.Add(ours, In); err != nil {
+		t.Fatal(err)
+	}
+	if events, err := set.WaitFor(time.Microsecond); len(events) > 0 || err != nil {
+		t.Errorf("WaitFor with descriptor %d = %v, %v; want nothing", set.fd, events, err)
+	}
+	if _, err := Write(other, []byte("a")); err != nil {
+		t.Fatal(err)
+	}
+	if events, err := set.WaitFor(time.Microsecond); len(events) != 1 || err != nil {
+		t.Errorf("WaitFor with descriptor %d = %v, %v; want that %d can be read", set.fd, events, err, ours)
 	}
 }

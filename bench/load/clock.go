@@ -13,11 +13,9 @@ import (
 // measurement: what comes before and behind is not of it. For its tenths it
 // does so inside as well.
 type clock struct {
-	ends    [2]chan sample
-	inside  [2]chan sample // the end of the first tenth, the beginning of the last
+	come    chan []sample
+	samples []sample // in order; set by stop
 	seconds float64
-
-	begun, ended sample // set by stop
 }
 
 type sample struct {
@@ -27,21 +25,30 @@ type sample struct {
 	err error
 }
 
+// startClock begins to read. One goroutine does, so that readings are in order
+// when the machine pauses.
 func startClock(s Settings, began time.Time) *clock {
-	c := &clock{seconds: s.Duration.Seconds()}
-	read := func(at time.Duration, address string) chan sample {
-		come := make(chan sample, 1)
-		time.AfterFunc(time.Until(began.Add(at)), func() { come <- readSample(s.PID, address) })
-		return come
+	c := &clock{come: make(chan []sample, 1), seconds: s.Duration.Seconds()}
+	times := []time.Duration{s.Warm, s.Warm + s.Duration}
+	if s.Tenths {
+		times = []time.Duration{s.Warm, s.Warm + s.Duration/10, s.Warm + s.Duration - s.Duration/10, s.Warm + s.Duration}
 	}
 	address := ""
 	if s.Mode == "echo" {
 		address = s.Metrics
 	}
-	c.ends = [2]chan sample{read(s.Warm, address), read(s.Warm+s.Duration, address)}
-	if s.Tenths {
-		c.inside = [2]chan sample{read(s.Warm+s.Duration/10, ""), read(s.Warm+s.Duration-s.Duration/10, "")}
-	}
+	go func() {
+		samples := make([]sample, len(times))
+		for i, at := range times {
+			<-time.After(time.Until(began.Add(at)))
+			if i == 0 || i == len(times)-1 {
+				samples[i] = readSample(s.PID, address)
+			} else {
+				samples[i] = readSample(s.PID, "")
+			}
+		}
+		c.come <- samples
+	}()
 	return c
 }
 
@@ -56,13 +63,15 @@ func readSample(pid int, address string) sample {
 	return p
 }
 
-// stop waits for the second reading.
+// stop waits for the last reading.
 func (c *clock) stop(r *Result) error {
-	before, after := <-c.ends[0], <-c.ends[1]
-	c.begun, c.ended = before, after
-	if before.err != nil || after.err != nil {
-		return fmt.Errorf("reading what the server takes: %v, %v", before.err, after.err)
+	c.samples = <-c.come
+	for _, s := range c.samples {
+		if s.err != nil {
+			return fmt.Errorf("reading what the server takes: %w", s.err)
+		}
 	}
+	before, after := c.samples[0], c.samples[len(c.samples)-1]
 	r.Seconds = c.seconds
 	r.Server, r.Own = after.server.Since(before.server), after.own-before.own
 	r.Allocs, r.Collections = after.allocs-before.allocs, after.collections-before.collections
@@ -72,12 +81,7 @@ func (c *clock) stop(r *Result) error {
 
 // tenths says what a message took at either end, after stop: so many were
 // answered there.
-func (c *clock) tenths(r *Result, first, last uint64) error {
-	firstEnd, lastFrom := <-c.inside[0], <-c.inside[1]
-	if firstEnd.err != nil || lastFrom.err != nil {
-		return fmt.Errorf("reading what the server takes: %v, %v", firstEnd.err, lastFrom.err)
-	}
-	r.First = perMessage(firstEnd.server.Since(c.begun.server), first)
-	r.Last = perMessage(c.ended.server.Since(lastFrom.server), last)
-	return nil
+func (c *clock) tenths(r *Result, first, last uint64) {
+	r.First = perMessage(c.samples[1].server.Since(c.samples[0].server), first)
+	r.Last = perMessage(c.samples[3].server.Since(c.samples[2].server), last)
 }

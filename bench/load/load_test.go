@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"crypto/sha1"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"ws-fpm/bench/epoll"
+	"ws-fpm/bench/process"
 )
 
 // frameOf is an unmasked frame with a length in its shortest form.
@@ -172,7 +174,7 @@ func measure(t *testing.T, mode string, args ...string) (Result, error) {
 func measureSome(t *testing.T, mode string, args ...string) (r Result, err error) {
 	t.Helper()
 	for _, d := range []string{"50ms", "1s", "10s"} {
-		if r, err = measure(t, mode, append(args, "-d", d)...); r.Messages > 0 {
+		if r, err = measure(t, mode, append(args, "-d", d)...); r.Messages > 0 && r.Server > 0 {
 			break
 		}
 	}
@@ -221,6 +223,26 @@ func TestEchoTenths(t *testing.T) {
 	metrics.Close()
 	if _, err := measure(t, "echo", append(args, "-d", "20ms")...); err == nil {
 		t.Error("without /metrics there is a result")
+	}
+}
+
+func TestClock(t *testing.T) {
+	c := &clock{come: make(chan []sample, 1), seconds: 2}
+	at := func(server, own time.Duration, allocs uint64) sample {
+		return sample{server: process.Usage{1: server}, own: own, garbage: garbage{allocs: allocs}}
+	}
+	c.come <- []sample{at(100e3, 10, 5), at(300e3, 0, 0), at(1000e3, 0, 0), at(1900e3, 40, 12)}
+	var r Result
+	if err := c.stop(&r); err != nil {
+		t.Fatal(err)
+	}
+	c.tenths(&r, 20, 30)
+	if want := (Result{Seconds: 2, Server: 1800e3, Own: 30, Allocs: 7, First: 10, Last: 30}); r != want {
+		t.Errorf("%+v; want %+v", r, want)
+	}
+	c.come <- []sample{at(0, 0, 0), {err: io.ErrUnexpectedEOF}}
+	if err := c.stop(&r); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("stop = %v, want what a reading said", err)
 	}
 }
 

@@ -8,6 +8,11 @@ import (
 // maskKey masks all we send; not zero, so that the server has work to do.
 var maskKey = [4]byte{0x37, 0xfa, 0x21, 0x3d}
 
+// idSize is the part of a message that is its own: connection and sequence
+// number, eight hexadecimal digits each. All behind it is the same in every
+// message.
+const idSize = 16
+
 // A message is a frame being sent by one loop: the buffer is filled once, and
 // only its id changes from message to message.
 type message struct {

@@ -37,11 +37,6 @@ type Settings struct {
 	JSON    bool   // print the result for a program
 }
 
-// idSize is the part of a message that is its own: connection and sequence
-// number, eight hexadecimal digits each. All behind it is the same in every
-// message.
-const idSize = 16
-
 // Parse reads a command line, without its name and mode.
 func Parse(mode string, args []string) (Settings, error) {
 	s := Settings{Mode: mode}
