@@ -284,6 +284,21 @@ func TestRateCountsFromWhenDue(t *testing.T) {
 	}
 }
 
+// Answers are counted by when they came: in all, in the first tenth, in the last.
+func TestAnswersOfTenths(t *testing.T) {
+	l := &loop{once: true, measureFrom: time.Hour, firstEnd: 2 * time.Hour, lastFrom: 10 * time.Hour, stopAt: 11 * time.Hour}
+	for _, test := range []struct {
+		at          time.Duration
+		first, last uint64
+		all         uint64
+	}{{30 * time.Minute, 0, 0, 0}, {90 * time.Minute, 1, 0, 1}, {5 * time.Hour, 1, 0, 2}, {10*time.Hour + 30*time.Minute, 1, 1, 3}, {12 * time.Hour, 1, 1, 3}} {
+		l.began = time.Now().Add(-test.at)
+		if err := l.answered(&conn{}); err != nil || l.first != test.first || l.last != test.last || l.latency.count != test.all {
+			t.Errorf("after an answer at %v: %d, %d of %d, %v; want %d, %d of %d", test.at, l.first, l.last, l.latency.count, err, test.first, test.last, test.all)
+		}
+	}
+}
+
 func TestIdle(t *testing.T) {
 	r, err := measure(t, "idle", "-addr", serve(t, 0), "-n", "30", "-wait", "10ms", "-after", "10ms", "-pid", strconv.Itoa(os.Getpid()))
 	if err != nil || r.Conns != 30 || r.Opened <= 0 {
