@@ -14,19 +14,30 @@ import (
 // up: its client would not wait much longer either.
 const turnPatience = 5 * time.Second
 
+// maxRest is how long a turn rests at most. What it took is measured by the clock,
+// and that may stand still for the program, but not the program's clients.
+const maxRest = 10 * time.Millisecond
+
 // errNoTurn ends a TLS handshake whose turn did not come in time.
 var errNoTurn = errors.New("tls: too many handshakes at once")
 
 // Turns bound how many TLS handshakes compute at once, those of all listeners
 // together, so that a flood of them leaves processor time for the clients that
 // are there. A handshake that waits for its client has no turn, so none can be
-// kept by being silent.
+// kept by being silent. While others wait, a turn rests for as long as it has
+// taken: one who computes without a break has the system, and Go's scheduler, let
+// everybody else wait longer than their share of the processor alone would.
 type turns struct {
+	epoch   time.Time
 	taken   chan struct{} // holds one for each
+	waiting atomic.Int64  // handshakes
 	refused atomic.Uint64 // handshakes given up
 }
 
-func newTurns(n int) *turns { return &turns{taken: make(chan struct{}, n)} }
+func newTurns(n int) *turns { return &turns{epoch: time.Now(), taken: make(chan struct{}, n)} }
+
+// now is a clock of their own, in nanoseconds. It never shows zero.
+func (t *turns) now() int64 { return int64(time.Since(t.epoch)) + 1 }
 
 // defaultTurns is half of the cores, and at least one.
 func defaultTurns() int { return max(1, runtime.GOMAXPROCS(0)/2) }
@@ -38,6 +49,8 @@ func (t *turns) take() error {
 		return nil
 	default:
 	}
+	t.waiting.Add(1)
+	defer t.waiting.Add(-1)
 	timer := time.NewTimer(turnPatience)
 	defer timer.Stop()
 	select {
@@ -49,7 +62,16 @@ func (t *turns) take() error {
 	}
 }
 
-func (t *turns) giveBack() { <-t.taken }
+// giveBack ends a turn that has taken so long.
+func (t *turns) giveBack(took time.Duration) {
+	if rest := min(took, maxRest); rest > 0 && t.waiting.Load() > 0 {
+		time.AfterFunc(rest, t.free)
+		return
+	}
+	t.free()
+}
+
+func (t *turns) free() { <-t.taken }
 
 // An orderlySocket is the socket under a TLS connection. The costly part of a
 // handshake is done in a turn: from the ClientHello on, whatever is read. A turn
@@ -58,8 +80,8 @@ func (t *turns) giveBack() { <-t.taken }
 type orderlySocket struct {
 	net.Conn
 	turns  *turns
-	costly bool        // what is read takes a turn; of the goroutine that reads
-	has    atomic.Bool // a turn
+	costly bool         // what is read takes a turn; of the goroutine that reads
+	begun  atomic.Int64 // its turn, on the clock of turns; zero: it has none
 	closed atomic.Bool
 }
 
@@ -98,7 +120,7 @@ func (s *orderlySocket) takeTurn() error {
 	if err := s.turns.take(); err != nil {
 		return err
 	}
-	s.has.Store(true)
+	s.begun.Store(s.turns.now())
 	if s.closed.Load() { // perhaps only now, and nobody will close it again
 		s.endTurn()
 		return net.ErrClosed
@@ -107,8 +129,8 @@ func (s *orderlySocket) takeTurn() error {
 }
 
 func (s *orderlySocket) endTurn() {
-	if s.has.CompareAndSwap(true, false) {
-		s.turns.giveBack()
+	if begun := s.begun.Swap(0); begun != 0 {
+		s.turns.giveBack(time.Duration(s.turns.now() - begun))
 	}
 }
 

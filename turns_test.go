@@ -33,12 +33,58 @@ func TestTurns(t *testing.T) {
 					turns.take()
 				}
 				if test.leaves > 0 {
-					time.AfterFunc(test.leaves, turns.giveBack)
+					time.AfterFunc(test.leaves, turns.free)
 				}
 				begun := time.Now()
 				err := turns.take()
 				if waited := time.Since(begun); waited != test.waits || (err != nil) != (test.refused > 0) || turns.refused.Load() != test.refused {
 					t.Errorf("waited %v, %v, %d refused; want %v, %d", waited, err, turns.refused.Load(), test.waits, test.refused)
+				}
+			})
+		})
+	}
+}
+
+// A turn rests for as long as it took while others wait, and nobody rests when
+// nobody waits.
+func TestTurnsRest(t *testing.T) {
+	const ms = time.Millisecond
+	for _, test := range []struct {
+		name  string
+		waits int // handshakes
+		took  time.Duration
+		want  time.Duration // when each of them has its turn, one after the other
+	}{
+		{"one waits", 1, 3 * ms, 3 * ms},
+		{"two wait, and the last is not waited for", 2, 3 * ms, 3 * ms},
+		{"a turn of no time", 1, 0, 0},
+		{"as long as a rest may be", 1, maxRest, maxRest},
+		{"longer than that", 1, maxRest + 1, maxRest},
+		{"an hour, for the machine was asleep", 1, time.Hour, maxRest},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				turns := newTurns(1)
+				turns.take()
+				begun, at := time.Now(), make(chan time.Duration, test.waits)
+				for range test.waits {
+					go func() {
+						if err := turns.take(); err != nil {
+							t.Error(err)
+						}
+						at <- time.Since(begun)
+					}()
+				}
+				synctest.Wait()
+				for i := range test.waits {
+					turns.giveBack(test.took)
+					if got, want := <-at, time.Duration(i+1)*test.want; got != want {
+						t.Errorf("turn %d came after %v, want %v", i+2, got, want)
+					}
+				}
+				turns.giveBack(test.took)
+				if n := len(turns.taken); n != 0 || time.Since(begun) != time.Duration(test.waits)*test.want {
+					t.Errorf("%d turns are taken after %v, though nobody waits", n, time.Since(begun))
 				}
 			})
 		})
@@ -215,7 +261,7 @@ func TestNoTurn(t *testing.T) {
 					client.Close()
 				}()
 				if test.closed {
-					time.AfterFunc(time.Second, func() { socket.Close(); socket.turns.giveBack() })
+					time.AfterFunc(time.Second, func() { socket.Close(); socket.turns.free() })
 				}
 				server := tls.Server(socket, config)
 				err := server.Handshake()

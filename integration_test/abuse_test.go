@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -265,6 +266,16 @@ func closeAll[T interface{ Close() error }](conns []T) {
 	for _, c := range conns {
 		c.Close()
 	}
+}
+
+// ownCPU is the processor time that this process has taken so far.
+func ownCPU(t testing.TB) time.Duration {
+	t.Helper()
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
 // dialMany makes so many plain connections, a few at a time. Linux has some
