@@ -61,6 +61,7 @@ type conn struct {
 	// The client's mu guards these.
 	load, capacity int // requests granted, and how many may be
 	listed         bool
+	gone           bool // for good: a change that is told late must not list it
 }
 
 type writeState uint8

@@ -203,7 +203,7 @@ func (c *Client) dispatchLocked() {
 }
 
 func (c *Client) listLocked(cn *conn) {
-	if !cn.listed && cn.load < cn.capacity {
+	if !cn.listed && !cn.gone && cn.load < cn.capacity {
 		cn.listed = true
 		c.pool.ready = append(c.pool.ready, cn)
 	}
@@ -253,6 +253,7 @@ func (c *Client) gone(cn *conn, do todo) {
 	defer c.work.Done()
 	c.mu.Lock()
 	c.endedLocked(do)
+	cn.gone = true
 	c.unlistLocked(cn)
 	if i := slices.Index(c.pool.conns, cn); i >= 0 {
 		c.pool.conns = slices.Delete(c.pool.conns, i, i+1)

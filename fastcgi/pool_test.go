@@ -3,6 +3,7 @@ package fastcgi
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"syscall"
@@ -374,5 +375,24 @@ func TestPartialWrites(t *testing.T) {
 				closeNow(c)
 			})
 		})
+	}
+}
+
+// TestGoneIsNotListed: of two changes of a connection the pool may hear of the
+// second, its end, first.
+func TestGoneIsNotListed(t *testing.T) {
+	c, err := New(Options{Dial: func(context.Context) (net.Conn, error) { return nil, syscall.ECONNREFUSED }, MaxConns: 1, KeepAlive: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := net.Pipe()
+	defer b.Close()
+	cn := c.newConn(a)
+	c.work.Add(1)
+	c.pool.slots, c.pool.conns = 1, []*conn{cn}
+	cn.kill()
+	c.changed(cn, todo{freed: 1})
+	if s := c.Stats(); s.Open != 0 || s.Idle != 0 || s.InUse != 0 {
+		t.Errorf("%d open, %d idle, %d in use; want none", s.Open, s.Idle, s.InUse)
 	}
 }
