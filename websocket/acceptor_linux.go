@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// acceptBatch is how many sockets are accepted before others have their turn.
-const acceptBatch = 64
+// acceptBatch is how many sockets are accepted, and greeted if they have spoken,
+// before others have their turn.
+const acceptBatch = 16
 
 // An acceptor accepts sockets in a loop.
 type acceptor struct {
@@ -66,18 +67,18 @@ func (s *Server) Listen(l Listener, g Greeter, silence time.Duration) (end func(
 }
 
 // ready accepts what has come (see tenant).
-func (a *acceptor) ready([]byte, uint32) {
+func (a *acceptor) ready(buf []byte, _ uint32) {
 	for range acceptBatch {
 		if !a.fd.use() {
 			return
 		}
 		fd, from, err := syscall.Accept4(int(a.fd.fd), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
 		a.fd.done()
-		switch {
-		case err == nil:
-			a.admit(fd, from)
-		case err == syscall.EINTR:
-		case err == syscall.EAGAIN:
+		switch err {
+		case nil:
+			a.admit(fd, from, buf)
+		case syscall.EINTR:
+		case syscall.EAGAIN:
 			return
 		default:
 			a.rest(os.NewSyscallError("accept", err))
@@ -108,8 +109,9 @@ func (a *acceptor) rest(err error) {
 	})
 }
 
-// admit makes an accepted socket an arrival of the loop whose turn it is.
-func (a *acceptor) admit(fd int, from syscall.Sockaddr) {
+// admit makes an accepted socket an arrival of the loop whose turn it is. Who is
+// near has spoken by now, and is greeted at once; the others are waited for.
+func (a *acceptor) admit(fd int, from syscall.Sockaddr, buf []byte) {
 	v := &Arrival{acceptor: a, loop: a.server.pick(), remote: addrPort(from), fd: fd, since: a.server.now()}
 	v.take()
 	if !a.greeter.Arrived(v) {
@@ -120,11 +122,19 @@ func (a *acceptor) admit(fd int, from syscall.Sockaddr) {
 		tune(fd)
 	}
 	v.ticket = v.loop.table.add(v)
+	if !v.hear(buf) {
+		a.await(v)
+	}
+}
+
+// await has the loop of v wait for its first bytes.
+func (a *acceptor) await(v *Arrival) {
 	a.waiting.add(v)
 	a.mu.Lock()
 	closed := a.closed
 	a.mu.Unlock()
-	watched := descriptor{fd: int32(fd)}
+	v.watched = readable
+	watched := descriptor{fd: int32(v.fd)}
 	if closed || v.loop.poll.watch(&watched, v.ticket, 0, readable) != nil {
 		v.leave()
 		return
@@ -200,7 +210,7 @@ func (a *Arrival) Upgrade(h Handler, l Limits) *Conn {
 	c := s.makeConn(h, l)
 	c.loop, c.ticket = a.loop, a.ticket
 	c.fd.fd = int32(a.fd)
-	c.watched = readable
+	c.watched = a.watched
 	a.owner.Store(arrivalGone)
 	a.loop.table.replace(a.ticket, c)
 	s.closeIfClosed(c)
@@ -210,7 +220,7 @@ func (a *Arrival) Upgrade(h Handler, l Limits) *Conn {
 // Conn gives the socket to somebody else, as a net.Conn.
 func (a *Arrival) Conn() (net.Conn, error) {
 	watched := descriptor{fd: int32(a.fd)}
-	a.loop.poll.watch(&watched, a.ticket, readable, 0)
+	a.loop.poll.watch(&watched, a.ticket, a.watched, 0)
 	f := os.NewFile(uintptr(a.fd), "")
 	nc, err := net.FileConn(f) // of a copy of the descriptor
 	a.owner.Store(arrivalGone)

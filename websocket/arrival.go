@@ -51,7 +51,8 @@ type Arrival struct {
 	ticket   ticket
 	remote   netip.AddrPort
 	fd       int
-	since    int64 // on the server's clock
+	watched  uint32 // what the poller reports of it
+	since    int64  // on the server's clock
 	owner    atomic.Uint32
 
 	prev, next *Arrival // in the acceptor's list
@@ -68,21 +69,28 @@ func (a *Arrival) take() bool { return a.owner.CompareAndSwap(arrivalWaits, arri
 
 // ready reads the first bytes (see tenant).
 func (a *Arrival) ready(buf []byte, _ uint32) {
-	if !a.take() {
-		return
+	if a.take() && !a.hear(buf) {
+		a.owner.Store(arrivalWaits)
 	}
+}
+
+// hear reads the first bytes of an arrival that the caller has taken, and has it
+// greeted. It reports false if there are none yet.
+func (a *Arrival) hear(buf []byte) (spoken bool) {
 	defer a.rescue()
 	n, err := attemptCall(syscall.Read, a.fd, buf)
-	switch {
-	case err == errAgain:
-		a.owner.Store(arrivalWaits)
-	case n == 0:
-		a.leave()
-	default:
-		a.acceptor.forget(a)
-		a.acceptor.greeter.Greet(a, buf[:n])
-		poison(buf[:n:n])
+	if err == errAgain {
+		return false
 	}
+	spoken = true // and nobody is to wait for more, even if the greeter panics
+	if n == 0 {
+		a.leave()
+		return
+	}
+	a.acceptor.forget(a)
+	a.acceptor.greeter.Greet(a, buf[:n])
+	poison(buf[:n:n])
+	return
 }
 
 // rescue is deferred where an arrival is greeted: a panic costs that client and

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"syscall"
 	"testing"
@@ -296,5 +297,83 @@ func TestArrivalPanicCostsThatClientOnly(t *testing.T) {
 	}
 	if n := s.Stats().Panics; n != 1 {
 		t.Errorf("%d panics are counted, want 1", n)
+	}
+}
+
+// Who has spoken before it is accepted is greeted there and then, without being
+// waited for. Whatever comes of that, it is told of once.
+func TestArrivalsThatHaveSpoken(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		before  func(c net.Conn) // it is accepted
+		after   func(c net.Conn)
+		panics  bool
+		watched uint32 // when it is greeted
+		left    bool   // without a word
+	}{
+		{name: "before", before: func(c net.Conn) { c.Write([]byte("x")) }},
+		{name: "afterwards", after: func(c net.Conn) { c.Write([]byte("x")) }, watched: readable},
+		{name: "never, for it has gone", before: func(c net.Conn) { c.Close() }, left: true},
+		{name: "before, and the greeter panics", before: func(c net.Conn) { c.Write([]byte("x")) }, panics: true},
+		{name: "afterwards, and the greeter panics", after: func(c net.Conn) { c.Write([]byte("x")) }, watched: readable, panics: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { l.Close() })
+			c := knock(t, l.Addr().String())
+			if test.before != nil {
+				test.before(c)
+			}
+			panicked := make(chan struct{}, 9)
+			s, err := NewServer(Options{OnPanic: func(any, []byte) { panicked <- struct{}{} }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(s.Close)
+			arrived, greeted := make(chan struct{}, 9), make(chan uint32, 9)
+			d := &doorkeeper{t: t, left: make(chan netip.AddrPort, 9)}
+			d.arrived = func(*Arrival) bool { arrived <- struct{}{}; return true }
+			d.greet = func(a *Arrival, _ []byte) {
+				greeted <- a.watched
+				if test.panics {
+					panic("greeting")
+				}
+				a.Close()
+			}
+			if _, _, err := s.Listen(l.(Listener), d, time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			receive(t, arrived)
+			if test.after != nil {
+				// Accepted, so read before: it is waited for as soon as it is in the list.
+				for a := s.acceptors[0]; a.waiting.head() == nil; {
+					runtime.Gosched()
+				}
+				test.after(c)
+			}
+			if test.left {
+				receive(t, d.left)
+			} else if watched := receive(t, greeted); watched != test.watched {
+				t.Errorf("watched for %d, want %d", watched, test.watched)
+			}
+			if test.panics {
+				receive(t, panicked)
+			}
+			if !test.left {
+				if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
+					t.Errorf("the client got %d bytes, %v; want the end", n, err)
+				}
+			}
+			s.Close()
+			if len(greeted)+len(d.left)+len(panicked)+len(arrived) != 0 {
+				t.Error("it is told of twice")
+			}
+			if n := s.loops[0].table.len(); n != 0 || s.acceptors[0].waiting.head() != nil {
+				t.Error("it is still there")
+			}
+		})
 	}
 }
