@@ -42,16 +42,15 @@ func newAddresses(most int) *addresses {
 // visitorKey is what counts as one address: one of IPv4, and of IPv6 the /64
 // that one subscriber has. Addresses that stand for many clients, or for a
 // proxy of our own, are not counted: local ones, and trusted ones.
-func (t Trust) visitorKey(addr string) (key netip.Prefix, counted bool) {
-	a, err := netip.ParseAddr(addr)
-	if err != nil || a.IsLoopback() || t.has(a) {
+func (t Trust) visitorKey(a netip.Addr) (key netip.Prefix, counted bool) {
+	if !a.IsValid() || a.IsLoopback() || t.has(a) {
 		return netip.Prefix{}, false
 	}
 	bits := 32
 	if a.Is6() {
 		bits = 64
 	}
-	key, err = a.WithZone("").Prefix(bits)
+	key, err := a.WithZone("").Prefix(bits)
 	return key, err == nil
 }
 

@@ -19,7 +19,8 @@ func TestVisitorKey(t *testing.T) {
 		{"a Unix socket", "unix:", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			key, counted := trust.visitorKey(test.addr)
+			addr, _ := netip.ParseAddr(test.addr)
+			key, counted := trust.visitorKey(addr)
 			if counted != (test.want != "") || counted && key.String() != test.want {
 				t.Errorf("visitorKey(%s) = %v, %t; want %q", test.addr, key, counted, test.want)
 			}
@@ -100,7 +101,7 @@ func TestPerAddressThroughHandshakes(t *testing.T) {
 	var last *visitor
 	from := func(client string) (result outcome) {
 		p := trust.findPeer(netip.MustParseAddrPort("127.0.0.1:4000"), "http", []string{client}, nil)
-		key, _ := trust.visitorKey(p.addr)
+		key, _ := trust.visitorKey(p.ip)
 		last, result, _ = g.enter(r, key)
 		return result
 	}

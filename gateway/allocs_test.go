@@ -8,8 +8,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -90,5 +94,49 @@ func TestEchoAllocatesNothing(t *testing.T) {
 		if n := testing.AllocsPerRun(2000, roundTrip); n != 0 {
 			t.Errorf("%d bytes: %v allocations a message, want none", size, n)
 		}
+	}
+}
+
+// A handshake that comes in one piece allocates what the connection is, and
+// little else: under a storm of them it would be collecting that takes the time.
+func TestHandshakeAllocatesLittle(t *testing.T) {
+	g := newGateway(t, Options{
+		Routes:         []Route{{Prefix: "/ws", Script: "/p/ws.php", Backend: stub(t, "")}},
+		MaxConnections: 1000,
+		Logger:         slog.New(slog.DiscardHandler),
+	})
+	at := netip.MustParseAddrPort(serve(t, g))
+	to := &syscall.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}
+	request := []byte(strings.Replace(chromium, "/ws/room/1?token=a%20b&x=%C3%A9", "/ws", 1))
+	request = bytes.ReplaceAll(request, []byte("https://"), []byte("http://"))
+	answer := make([]byte, 512)
+	comeAndGo := func() {
+		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer syscall.Close(fd)
+		if err := syscall.Connect(fd, to); err != nil {
+			t.Fatal(err)
+		}
+		syscall.Write(fd, request)
+		if n, err := syscall.Read(fd, answer); err != nil || !bytes.HasPrefix(answer[:n], []byte("HTTP/1.1 101 ")) {
+			t.Fatalf("answered %q, %v", answer[:n], err)
+		}
+	}
+	for range 200 {
+		comeAndGo()
+	}
+	const runs = 1000
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range runs {
+		comeAndGo()
+	}
+	runtime.ReadMemStats(&after)
+	objects, size := (after.Mallocs-before.Mallocs)/runs, (after.TotalAlloc-before.TotalAlloc)/runs
+	t.Logf("figure: a handshake allocates %d objects, %d bytes", objects, size)
+	if objects > 40 || size > 4096 {
+		t.Errorf("a handshake allocates %d objects of %d bytes, want 40 and 4096 at most", objects, size)
 	}
 }

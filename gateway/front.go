@@ -99,7 +99,7 @@ func (f *front) AcceptFailed(err error) (wait time.Duration, fatal bool) {
 
 // Arrived counts a connection that is not upgraded yet (see websocket.Greeter).
 func (f *front) Arrived(a *websocket.Arrival) (stay bool) {
-	key, counted := f.gateway.opts().Trust.visitorKey(a.RemoteAddr().Addr().String())
+	key, counted := f.gateway.opts().Trust.visitorKey(a.RemoteAddr().Addr())
 	if counted {
 		a.Visitor = key
 	}
@@ -124,20 +124,13 @@ func (f *front) Greet(a *websocket.Arrival, first []byte) {
 			f.gateway.depart(a.Visitor, a.Visitor.IsValid())
 		}
 	}()
-	fields := plainFields.Get().(*[]websocket.RequestField)
-	head, n := websocket.ParseRequest(first, *fields)
-	done := n > 0 && f.gateway.receive(a, head, first[n:])
-	if n > 0 {
-		*fields = head.Fields[:0]
-		clear(head.Fields)
-	}
-	plainFields.Put(fields)
-	if !done {
+	v := takeGuest()
+	defer giveGuest(v)
+	head, n := websocket.ParseRequest(first, v.plain.fields)
+	if n == 0 || !f.gateway.receive(a, v, head, first[n:]) {
 		given = f.handOn(a, first)
 	}
 }
-
-var plainFields = sync.Pool{New: func() any { return new([]websocket.RequestField) }}
 
 // handOn gives the connection to net/http, with what was read of it, and reports
 // whether that worked.
@@ -188,31 +181,27 @@ const drainAnswer = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRe
 
 // receive accepts a handshake in the loop, if all is well and PHP need not be
 // asked. If not, nothing has happened.
-func (g *Gateway) receive(a *websocket.Arrival, head websocket.RequestHead, early []byte) bool {
-	r, ok := plainRequest(head)
-	if !ok {
+func (g *Gateway) receive(a *websocket.Arrival, v *guest, head websocket.RequestHead, early []byte) bool {
+	r, ok := v.plain.read(head)
+	if !ok || g.judge(v, r, a.RemoteAddr(), a.LocalAddr()) != nil || v.joined.has(eventConnect) {
 		return false
 	}
-	guest, refused := g.judge(r, a.RemoteAddr(), a.LocalAddr())
-	if refused != nil || guest.joined.has(eventConnect) {
-		return false
-	}
-	s, _ := g.admit(guest)
+	s, _ := g.admit(v)
 	if s == nil {
 		return false
 	}
 	defer s.release()
-	answer, err := s.acceptance(guest.offer, guest.speaks, nil)
-	if err != nil {
+	var err error
+	if v.answer, err = s.acceptance(v.answer, v.offer, v.speaks, nil); err != nil {
 		panic("BUG: " + err.Error())
 	}
-	if !a.Write(answer) {
+	if !a.Write(v.answer) {
 		a.Close()
 		s.turnAway(false)
 		g.count.handshakes[broken].Inc()
 		return true
 	}
-	s.enter(a.Upgrade(s, s.limits(guest.offer)), nil, early)
+	s.enter(a.Upgrade(s, s.limits(v.offer)), nil, early)
 	g.count.handshakes[accepted].Inc()
 	return true
 }

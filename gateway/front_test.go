@@ -16,6 +16,7 @@ import (
 
 // What is accepted without net/http is what net/http would have made of it.
 func TestPlainRequest(t *testing.T) {
+	var p plain // one for all: nothing is left of those before
 	for _, test := range []struct {
 		name, wire string
 		plain      bool
@@ -23,6 +24,12 @@ func TestPlainRequest(t *testing.T) {
 		{"a handshake", lines("/ws"), true},
 		{"a query, escapes", lines("/ws/a%20b?c=%2f&d"), true},
 		{"a browser's fields", lines("/ws", "+Origin: http://ws.example", "+cookie: a=b; c=d", "+Pragma: no-cache", "+Cache-Control: no-cache"), true},
+		{"a query that is empty", lines("/ws?"), true},
+		{"a query with all kinds of signs", lines("/ws?a=??#/%zz&"), true},
+		{"signs that need no escape", lines("/A-z/0.9_~"), true},
+		{"two slashes", lines("//ws.example/ws"), true},
+		{"a fragment, which is part of the path then", lines("/ws#a"), true},
+		{"signs that others would escape", lines("/ws/!$&'()*+,;=:@|^"), true},
 		{"an empty value", lines("/ws", "+X: "), true},
 		{"names in small letters", strings.Replace(lines("/ws"), "Upgrade:", "upgrade:", 1), true},
 		{"a host of IPv6 with a port", lines("/ws", "Host: [::1]:8080"), true},
@@ -39,37 +46,75 @@ func TestPlainRequest(t *testing.T) {
 		{"an expectation", lines("/ws", "+Expect: 100-continue"), false},
 		{"Pragma alone, of which net/http makes more", lines("/ws", "+Pragma: no-cache"), false},
 		{"a target that is no URL", lines("/ws%zz"), false},
+		{"more fields than are usual", lines("/ws", manyFields(maxPlain+1)...), true},
+		{"a handshake again", lines("/ws"), true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			head, n := websocket.ParseRequest([]byte(test.wire), nil)
+			head, n := websocket.ParseRequest([]byte(test.wire), p.fields)
 			if n == 0 {
 				t.Fatal("not even a head in its plainest form")
 			}
-			got, ok := plainRequest(head)
+			got, ok := p.read(head)
 			if ok != test.plain {
 				t.Fatalf("plain: %v, want %v", ok, test.plain)
 			}
-			if !ok {
-				return
+			if ok {
+				wantPlain(t, got, test.wire)
 			}
-			want, err := http.ReadRequest(bufio.NewReader(strings.NewReader(test.wire)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			type seen struct {
-				Method, Host, URI, Path, Query, Proto string
-				Major, Minor                          int
-				Length                                int64
-				Header                                http.Header
-			}
-			see := func(r *http.Request) seen {
-				return seen{r.Method, r.Host, r.RequestURI, r.URL.Path, r.URL.RawQuery, r.Proto, r.ProtoMajor, r.ProtoMinor, r.ContentLength, r.Header}
-			}
-			if a, b := fmt.Sprintf("%+v", see(got)), fmt.Sprintf("%+v", see(want)); a != b {
-				t.Errorf("read as %s,\nby net/http as %s", a, b)
+			if p = p.emptied(); len(p.fields)+len(p.header)+len(p.values) != 0 || cap(p.fields) > maxPlain {
+				t.Errorf("%d fields, %d of a header and %d values are left; room for %d", len(p.fields), len(p.header), len(p.values), cap(p.fields))
 			}
 		})
 	}
+}
+
+func manyFields(n int) (fields []string) {
+	for i := range n {
+		fields = append(fields, fmt.Sprintf("+X-%d: %d", i, i))
+	}
+	return fields
+}
+
+// wantPlain compares a request with what net/http makes of it.
+func wantPlain(t *testing.T, got *http.Request, wire string) {
+	t.Helper()
+	want, err := http.ReadRequest(bufio.NewReader(strings.NewReader(wire)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	type seen struct {
+		Method, Host, URI, Path, Query, Proto string
+		Major, Minor                          int
+		Length                                int64
+		Header                                http.Header
+	}
+	see := func(r *http.Request) seen {
+		return seen{r.Method, r.Host, r.RequestURI, r.URL.Path, r.URL.RawQuery, r.Proto, r.ProtoMajor, r.ProtoMinor, r.ContentLength, r.Header}
+	}
+	if a, b := fmt.Sprintf("%+v", see(got)), fmt.Sprintf("%+v", see(want)); a != b {
+		t.Errorf("read as %s,\nby net/http as %s", a, b)
+	}
+}
+
+// FuzzPlain: what is accepted without net/http is what net/http makes of it,
+// whatever was read before it in the same memory.
+func FuzzPlain(f *testing.F) {
+	f.Add([]byte(chromium), []byte(lines("/ws/a%20b?c=%2f&d")))
+	f.Add([]byte(lines("/ws", "+X: 1", "+x: 2")), []byte(lines("//a?b#c", "+Cookie: a=b")))
+	f.Add([]byte(lines("/ws", "+Pragma: no-cache")), []byte(lines("/ws", "Host: [::1]:8080")))
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		var p plain
+		for _, wire := range [][]byte{first, second} {
+			head, n := websocket.ParseRequest(wire, p.fields)
+			if n == 0 {
+				continue
+			}
+			if r, ok := p.read(head); ok {
+				wantPlain(t, r, string(wire[:n]))
+			}
+			p = p.emptied()
+		}
+	})
 }
 
 // However a handshake comes, it is accepted, and what came behind it is a message.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"ws-fpm/websocket"
 )
@@ -17,50 +18,66 @@ const (
 )
 
 // A guest is a handshake that may be accepted, unless there is no room, or PHP
-// says no.
+// says no. Whoever takes one gives it back when the handshake is over.
 type guest struct {
 	route   *route
 	joined  *terms
-	request *request
+	request request
 	params  blocks // of request
 	offer   websocket.Handshake
 	speaks  string       // the subprotocol agreed on, unless PHP says otherwise
 	visitor netip.Prefix // whose connections are counted together; zero: nobody's
+
+	plain  plain  // where the request is put down, if that is not for net/http
+	answer []byte // to it, then
 }
 
-// judge decides by the request alone, which came from remote to local.
-func (g *Gateway) judge(r *http.Request, remote, local netip.AddrPort) (*guest, *rebuff) {
+var guests = sync.Pool{New: func() any { return new(guest) }}
+
+func takeGuest() *guest { return guests.Get().(*guest) }
+
+// giveGuest leaves nothing of v but memory for the next.
+func giveGuest(v *guest) {
+	poison(v.params.common.params)
+	poison(v.params.own.params)
+	poison(v.answer)
+	*v = guest{params: v.params.emptied(), plain: v.plain.emptied(), answer: v.answer[:0]}
+	guests.Put(v)
+}
+
+// judge decides by the request alone, which came from remote to local, whether v
+// may be accepted.
+func (g *Gateway) judge(v *guest, r *http.Request, remote, local netip.AddrPort) *rebuff {
 	o := g.opts()
 	if result, status := checkSize(r); status != 0 {
-		return nil, &rebuff{result, status, http.StatusText(status), nil}
+		return &rebuff{result, status, http.StatusText(status), nil}
 	}
 	if o.Hosts != nil && !o.Hosts(r.Host) {
-		return nil, &rebuff{refusedHost, http.StatusForbidden, "not a name of this server", nil}
+		return &rebuff{refusedHost, http.StatusForbidden, "not a name of this server", nil}
 	}
 	// As it was sent: net/url puts some paths into a form of its own.
 	if path, _, _ := strings.Cut(r.RequestURI, "?"); checkPath(path) != nil {
-		return nil, &rebuff{refusedPath, http.StatusBadRequest, "bad path", nil}
+		return &rebuff{refusedPath, http.StatusBadRequest, "bad path", nil}
 	}
-	v := &guest{route: o.find(r.URL.Path)}
-	if v.route == nil {
-		return nil, noRoute()
+	if v.route = o.find(r.URL.Path); v.route == nil {
+		return noRoute()
 	}
 	var refusal *websocket.Refusal
 	if v.offer, refusal = websocket.CheckHandshake(r); refusal != nil {
-		return nil, &rebuff{refusedRequest, refusal.Status, refusal.Reason, refusal.Header}
+		return &rebuff{refusedRequest, refusal.Status, refusal.Reason, refusal.Header}
 	}
 	v.joined = v.route.now.Load()
 	v.request = readRequest(r, o.Trust, remote, local)
 	if !websocket.OriginAllowed(r.Header.Get("Origin"), r.Host, v.request.knownScheme(r), v.joined.Origins) {
-		return nil, &rebuff{refusedOrigin, http.StatusForbidden, "this page's origin may not connect: it is not the request's Host " +
+		return &rebuff{refusedOrigin, http.StatusForbidden, "this page's origin may not connect: it is not the request's Host " +
 			"(behind nginx: proxy_set_header Host $http_host), nor in the route's origins", nil}
 	}
-	if err := v.params.gather(v.request); err != nil {
-		return nil, &rebuff{refusedRequest, http.StatusBadRequest, "request not fit for CGI", nil}
+	if err := v.params.gather(&v.request); err != nil {
+		return &rebuff{refusedRequest, http.StatusBadRequest, "request not fit for CGI", nil}
 	}
 	v.speaks = choose(v.joined.Subprotocols, v.offer.Subprotocols)
-	v.visitor, _ = o.Trust.visitorKey(v.request.peer.addr)
-	return v, nil
+	v.visitor, _ = o.Trust.visitorKey(v.request.peer.ip)
+	return nil
 }
 
 // A rebuff is the answer to a handshake that PHP is not asked about.
@@ -97,12 +114,12 @@ func checkSize(r *http.Request) (result outcome, status int) {
 }
 
 // readRequest takes from r, which came from remote to local, what PHP is told.
-func readRequest(r *http.Request, trust Trust, remote, local netip.AddrPort) *request {
+func readRequest(r *http.Request, trust Trust, remote, local netip.AddrPort) request {
 	scheme := "http"
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	req := &request{
+	req := request{
 		uri:        r.RequestURI,
 		query:      r.URL.RawQuery,
 		host:       r.Host,

@@ -47,8 +47,9 @@ func (g *Gateway) rescueHandshake() {
 // was no handshake and went to the fallback.
 func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 	remote, _ := netip.ParseAddrPort(r.RemoteAddr) // zero for a Unix socket
-	guest, refused := g.judge(r, remote, localAddr(r))
-	if refused != nil {
+	v := takeGuest()
+	defer giveGuest(v)
+	if refused := g.judge(v, r, remote, localAddr(r)); refused != nil {
 		if fallback := g.opts().Fallback; fallback != nil && refused.status == http.StatusNotFound {
 			fallback.ServeHTTP(w, r)
 			return ""
@@ -56,12 +57,12 @@ func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 		refused.write(w)
 		return refused.result
 	}
-	s, refused := g.admit(guest)
+	s, refused := g.admit(v)
 	if refused != nil {
 		refused.write(w)
 		return refused.result
 	}
-	return s.accept(w, r, guest)
+	return s.accept(w, r, v)
 }
 
 // admit gives a guest a place, if there is one.
@@ -108,7 +109,7 @@ func (s *session) accept(w http.ResponseWriter, r *http.Request, v *guest) outco
 		said, subprotocol = answer.welcome, answer.welcome.subprotocol
 		if changes := said.cookieChanges(time.Now()); len(changes) > 0 {
 			v.request.setCookies(changes)
-			if err := v.params.gather(v.request); err != nil {
+			if err := v.params.gather(&v.request); err != nil {
 				s.turnAway(true)
 				http.Error(w, "cookies not fit for CGI", http.StatusBadGateway)
 				return refusedBackend
@@ -171,21 +172,21 @@ func (s *session) turnAway(owed bool) {
 	s.part(websocket.Closing{Code: websocket.StatusAbnormal}, owed && s.joined.has(eventDisconnect))
 }
 
-// acceptance is the response that accepts the handshake.
-func (s *session) acceptance(offer websocket.Handshake, subprotocol string, said *welcome) ([]byte, error) {
+// acceptance appends the response that accepts the handshake to b.
+func (s *session) acceptance(b []byte, offer websocket.Handshake, subprotocol string, said *welcome) ([]byte, error) {
 	var extra http.Header
 	if said != nil {
 		if cookies := said.header.Values("Set-Cookie"); len(cookies) > 0 {
 			extra = http.Header{"Set-Cookie": cookies}
 		}
 	}
-	return websocket.AppendResponse(nil, offer.Key, subprotocol, s.deflate(offer), extra)
+	return websocket.AppendResponse(b, offer.Key, subprotocol, s.deflate(offer), extra)
 }
 
 // upgrade completes the handshake and starts the session.
 func (s *session) upgrade(w http.ResponseWriter, offer websocket.Handshake, subprotocol string, said *welcome) outcome {
 	g := s.gateway
-	answer, err := s.acceptance(offer, subprotocol, said)
+	answer, err := s.acceptance(nil, offer, subprotocol, said)
 	if err != nil {
 		g.log.Warn("reply of PHP", "connection", s.id, "script", s.terms.Script, "error", string(badReply), "reason", err.Error())
 		s.turnAway(said != nil)

@@ -91,5 +91,5 @@ func (t Trust) socketKey(c net.Conn) (key netip.Prefix, counted bool) {
 	if err != nil {
 		return netip.Prefix{}, false
 	}
-	return t.visitorKey(a.Addr().Unmap().String())
+	return t.visitorKey(a.Addr().Unmap())
 }

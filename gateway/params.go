@@ -74,12 +74,20 @@ type request struct {
 // What all have alike who come with the same browser to the same site is in
 // common, of which one copy serves all of them: it is most of what a connection
 // takes. Neither what tells one visitor from another nor a secret is in there.
-type blocks struct{ common, own environment }
+type blocks struct {
+	common, own environment
+	names       []string // of the request's header; memory only
+}
+
+// emptied gives the memory of b for another request.
+func (b *blocks) emptied() blocks {
+	clear(b.names)
+	return blocks{environment{params: b.common.params[:0]}, environment{params: b.own.params[:0]}, b.names[:0]}
+}
 
 // gather makes the params of r. Their memory is that of what b held before.
 func (b *blocks) gather(r *request) error {
-	b.common = environment{params: b.common.params[:0]}
-	b.own = environment{params: b.own.params[:0]}
+	*b = b.emptied()
 	b.own.add("REMOTE_ADDR", r.peer.addr) // the first: see session.adopt
 	b.own.add("REMOTE_PORT", r.peer.port)
 	b.own.add("REQUEST_URI", r.uri)
@@ -94,7 +102,11 @@ func (b *blocks) gather(r *request) error {
 		b.common.add("REQUEST_SCHEME", "http")
 	}
 	b.common.add("HTTP_HOST", r.host)
-	for _, name := range sortedNames(r.header) {
+	for name := range r.header {
+		b.names = append(b.names, name)
+	}
+	slices.Sort(b.names)
+	for _, name := range b.names {
 		if forwards(name, r.peer.trusted) {
 			b.addHeader(name, r.header[name])
 		}
@@ -103,11 +115,11 @@ func (b *blocks) gather(r *request) error {
 }
 
 func (b *blocks) addHeader(name string, values []string) {
-	separator := ", "
 	if name == "Cookie" {
-		separator = "; " // RFC 6265, section 5.4
+		b.own.add("HTTP_COOKIE", strings.Join(values, "; ")) // RFC 6265, section 5.4
+		return
 	}
-	value := strings.Join(values, separator)
+	value := strings.Join(values, ", ")
 	if param := commonParam(name); param != "" {
 		b.common.add(param, value)
 	} else {
@@ -147,15 +159,6 @@ func commonParam(name string) string {
 		return "HTTP_X_FORWARDED_PROTO"
 	}
 	return ""
-}
-
-func sortedNames(h map[string][]string) []string {
-	names := make([]string, 0, len(h))
-	for name := range h {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // headerParam is the param of a header's name that forwards has let pass.

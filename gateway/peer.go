@@ -23,11 +23,12 @@ func (t Trust) has(a netip.Addr) bool {
 
 // A peer is who sent a request, as far as that is known.
 type peer struct {
-	addr    string // REMOTE_ADDR
-	port    string // REMOTE_PORT
-	scheme  string // "http" or "https"
-	told    bool   // a trusted proxy has said so of the scheme
-	trusted bool   // the socket's other end is a trusted proxy
+	ip      netip.Addr // zero: of a Unix socket
+	addr    string     // REMOTE_ADDR
+	port    string     // REMOTE_PORT
+	scheme  string     // "http" or "https"
+	told    bool       // a trusted proxy has said so of the scheme
+	trusted bool       // the socket's other end is a trusted proxy
 }
 
 // findPeer finds the client behind remote, the address of the socket's other
@@ -42,7 +43,7 @@ func (t Trust) findPeer(remote netip.AddrPort, scheme string, forwarded, proto [
 	p := peer{addr: "unix:", port: "0", scheme: scheme}
 	if remote.IsValid() {
 		addr := remote.Addr().Unmap().WithZone("") // no prefix contains an address with a zone
-		p.addr, p.port = addr.String(), itoa(int(remote.Port()))
+		p.ip, p.addr, p.port = addr, addr.String(), itoa(int(remote.Port()))
 		p.trusted = t.has(addr)
 	} else {
 		p.trusted = t.Unix
@@ -60,7 +61,7 @@ func (t Trust) findPeer(remote netip.AddrPort, scheme string, forwarded, proto [
 		if !ok {
 			break
 		}
-		p.addr, p.port = hop.Addr().String(), itoa(int(hop.Port()))
+		p.ip, p.addr, p.port = hop.Addr(), hop.Addr().String(), itoa(int(hop.Port()))
 		if !t.has(hop.Addr()) {
 			break
 		}

@@ -3,35 +3,99 @@ package gateway
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"ws-fpm/websocket"
 )
 
-// plainRequest makes of a request in its plainest form what net/http would. It
-// reports false where it takes more than putting it down: fields that come
-// twice, that say something about a body, or that net/http reads more into.
-func plainRequest(head websocket.RequestHead) (r *http.Request, ok bool) {
-	u, err := url.ParseRequestURI(head.Target)
-	if err != nil {
+// A plain is memory in which requests are put down, one after the other.
+type plain struct {
+	fields  []websocket.RequestField
+	request http.Request
+	url     url.URL
+	header  http.Header
+	values  []string
+}
+
+// maxPlain is how many fields a request may have for its memory to be used
+// again: one with many must not make those that come after it dearer.
+const maxPlain = 32
+
+// emptied gives the memory of p for another request.
+func (p *plain) emptied() plain {
+	if cap(p.fields) > maxPlain {
+		return plain{}
+	}
+	clear(p.fields[:cap(p.fields)]) // a request that was not plain may have left some
+	clear(p.header)
+	clear(p.values)
+	return plain{fields: p.fields[:0], header: p.header, values: p.values[:0]}
+}
+
+// read makes of a request in its plainest form what net/http would. It reports
+// false where it takes more than putting it down: fields that come twice, that
+// say something about a body, or that net/http reads more into.
+func (p *plain) read(head websocket.RequestHead) (r *http.Request, ok bool) {
+	p.fields = head.Fields
+	if !p.readTarget(head.Target) {
 		return nil, false
 	}
-	r = &http.Request{Method: http.MethodGet, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: make(http.Header, len(head.Fields)), RequestURI: head.Target}
-	values := make([]string, len(head.Fields))
+	if p.header == nil {
+		p.header = make(http.Header, len(head.Fields))
+	}
+	p.values = slices.Grow(p.values[:0], len(head.Fields)) // in one piece: parts of it are in the header
+	r = &p.request
+	*r = http.Request{Method: http.MethodGet, URL: &p.url, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: p.header, RequestURI: head.Target}
 	for i, f := range head.Fields {
-		switch name := http.CanonicalHeaderKey(f.Name); {
+		switch name := canonical(f.Name); {
 		case name == "Host" && r.Host == "" && plainHost(f.Value):
 			r.Host = f.Value
+			p.values = append(p.values, "")
 		case name == "Host", name == "Content-Length", name == "Transfer-Encoding", name == "Trailer", name == "Expect", r.Header[name] != nil:
 			return nil, false
 		default:
-			values[i] = f.Value
-			r.Header[name] = values[i : i+1 : i+1]
+			p.values = append(p.values, f.Value)
+			r.Header[name] = p.values[i : i+1 : i+1]
 		}
 	}
 	pragma := r.Header["Pragma"] != nil && r.Header["Cache-Control"] == nil // net/http adds that
 	return r, r.Host != "" && !pragma
+}
+
+// readTarget does without package net/url where there is nothing to decode.
+func (p *plain) readTarget(target string) bool {
+	path, query, _ := strings.Cut(target, "?")
+	for i := range len(path) {
+		switch c := path[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '/', c == '-', c == '_', c == '.', c == '~':
+		default:
+			u, err := url.ParseRequestURI(target)
+			if err == nil {
+				p.url = *u
+			}
+			return err == nil
+		}
+	}
+	p.url = url.URL{Path: path, RawQuery: query}
+	return true
+}
+
+// canonical is http.CanonicalHeaderKey, which makes a new string of the names
+// that each handshake has.
+func canonical(name string) string {
+	switch name {
+	case "Sec-WebSocket-Key":
+		return "Sec-Websocket-Key"
+	case "Sec-WebSocket-Version":
+		return "Sec-Websocket-Version"
+	case "Sec-WebSocket-Extensions":
+		return "Sec-Websocket-Extensions"
+	case "Sec-WebSocket-Protocol":
+		return "Sec-Websocket-Protocol"
+	}
+	return http.CanonicalHeaderKey(name)
 }
 
 // plainHost reports whether s can be nothing but a host and a port.

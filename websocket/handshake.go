@@ -151,8 +151,17 @@ func hasToken(values []string, token string) bool {
 
 // validKey reports whether key is 16 bytes in base64, in their one encoding.
 func validKey(key string) bool {
-	b, err := base64.StdEncoding.DecodeString(key)
-	return err == nil && len(b) == 16 && base64.StdEncoding.EncodeToString(b) == key
+	var decoded [18]byte // as many as encoded could hold
+	var encoded [24]byte
+	if len(key) != len(encoded) {
+		return false
+	}
+	n, err := base64.StdEncoding.Decode(decoded[:], []byte(key))
+	if err != nil || n != 16 {
+		return false
+	}
+	base64.StdEncoding.Encode(encoded[:], decoded[:n])
+	return string(encoded[:]) == key
 }
 
 // parseSubprotocols decodes the values of Sec-WebSocket-Protocol (section
@@ -179,14 +188,21 @@ func parseSubprotocols(values []string) (offered []string, ok bool) {
 func isToken(s string) bool { return s != "" && all(s, tokenByte) }
 
 func tokenByte(c byte) bool {
-	return letter(c) || digit(c) || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
+	switch c {
+	case '!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~':
+		return true
+	}
+	return letter(c) || digit(c)
 }
 
 // AcceptKey returns the value of Sec-WebSocket-Accept that proves that the
 // handshake with key was understood (RFC 6455, section 4.2.2).
-func AcceptKey(key string) string {
-	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	return base64.StdEncoding.EncodeToString(sum[:])
+func AcceptKey(key string) string { return string(appendAcceptKey(nil, key)) }
+
+func appendAcceptKey(b []byte, key string) []byte {
+	const guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+	sum := sha1.Sum(append(append(make([]byte, 0, 64), key...), guid...))
+	return base64.StdEncoding.AppendEncode(b, sum[:])
 }
 
 // AppendResponse appends the response that accepts the handshake with key to b.
@@ -212,16 +228,19 @@ func AppendResponse(b []byte, key, subprotocol string, d Deflate, extra http.Hea
 	b = append(b, "HTTP/1.1 101 Switching Protocols\r\n"...)
 	b = appendField(b, "Upgrade", "websocket")
 	b = appendField(b, "Connection", "Upgrade")
-	b = appendField(b, "Sec-WebSocket-Accept", AcceptKey(key))
+	b = appendAcceptKey(append(b, "Sec-WebSocket-Accept: "...), key)
+	b = append(b, "\r\n"...)
 	if subprotocol != "" {
 		b = appendField(b, "Sec-WebSocket-Protocol", subprotocol)
 	}
 	if d != noDeflate {
 		b = appendField(b, "Sec-WebSocket-Extensions", d.value())
 	}
-	for _, name := range slices.Sorted(maps.Keys(extra)) {
-		for _, value := range extra[name] {
-			b = appendField(b, name, value)
+	if len(extra) > 0 {
+		for _, name := range slices.Sorted(maps.Keys(extra)) {
+			for _, value := range extra[name] {
+				b = appendField(b, name, value)
+			}
 		}
 	}
 	return append(b, "\r\n"...), nil

@@ -1,6 +1,9 @@
 package websocket
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // MaxRequestHead is the longest request head that ParseRequest reads, in
 // bytes, and maxRequestFields the most header fields.
@@ -37,14 +40,14 @@ func ParseRequest(b []byte, fields []RequestField) (head RequestHead, n int) {
 		return RequestHead{}, 0
 	}
 	text := string(b[:n-2])
-	line, rest := cutLine(text)
+	line, rest, _ := strings.Cut(text, "\r\n")
 	target := len(line) - len(end)
 	if target < len(start) || line[target:] != end || !all(line[len(start)-1:target], targetByte) {
 		return RequestHead{}, 0
 	}
 	head.Target, head.Fields = line[len(start)-1:target], fields[:0]
 	for rest != "" {
-		line, rest = cutLine(rest)
+		line, rest, _ = strings.Cut(rest, "\r\n")
 		f, ok := parseField(line)
 		if !ok || len(head.Fields) == maxRequestFields {
 			return RequestHead{}, 0
@@ -52,16 +55,6 @@ func ParseRequest(b []byte, fields []RequestField) (head RequestHead, n int) {
 		head.Fields = append(head.Fields, f)
 	}
 	return head, n
-}
-
-// cutLine gives what stands before the first CR LF of s, and what behind it.
-// There is one: s is some whole lines.
-func cutLine(s string) (line, rest string) {
-	for i := 1; ; i++ {
-		if s[i] == '\n' && s[i-1] == '\r' {
-			return s[:i-1], s[i+1:]
-		}
-	}
 }
 
 func parseField(line string) (f RequestField, ok bool) {
