@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net"
-	"os"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -22,43 +22,40 @@ const (
 // socket is reported until it has been read, so nothing is re-armed after a
 // read and a socket needs no system call while nobody pauses it.
 //
-// The epoll instance itself waits in Go's own poller and holds no thread.
+// To wait holds a thread. In Go's own poller, which holds none, each wake-up
+// costs three system calls more, the scheduler's search for work, and another
+// wake-up for the runtime's monitor, which sleeps when no goroutine runs.
 //
 // What the kernel gives back with an event is a ticket, the number of a slot
 // and its generation, never a descriptor: the number of one closed in this
 // batch may belong to the next client already.
 type poller struct {
-	file   *os.File // of the epoll instance
-	raw    syscall.RawConn
-	look   func(epfd uintptr) bool // looks for events; made once, so that no wait allocates
-	n      int                     // events that look found
-	err    error                   // or why it could not
-	events [epollBatch]syscall.EpollEvent
+	fd       descriptor // of the epoll instance
+	end      descriptor // can be read when the poller is closed
+	endWrite int        // its other end
+	closed   atomic.Bool
+	events   [epollBatch]syscall.EpollEvent
 }
+
+// endTicket is what end is watched with. No slot has that number.
+var endTicket = ticket{slot: 1<<32 - 1}
 
 func newPoller() (*poller, error) {
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("websocket: making an epoll instance: %w", err)
 	}
-	if err := syscall.SetNonblock(fd, true); err != nil {
-		syscall.Close(fd)
-		return nil, fmt.Errorf("websocket: making an epoll instance: %w", err)
+	p := new(poller)
+	p.fd.fd = int32(fd)
+	var ends [2]int
+	if err := syscall.Pipe2(ends[:], syscall.O_CLOEXEC); err != nil {
+		p.fd.Close()
+		return nil, fmt.Errorf("websocket: making a pipe: %w", err)
 	}
-	file := os.NewFile(uintptr(fd), "epoll")
-	raw, err := file.SyscallConn()
-	if err != nil {
-		file.Close()
-		return nil, fmt.Errorf("websocket: making an epoll instance: %w", err)
-	}
-	p := &poller{file: file, raw: raw}
-	p.look = func(epfd uintptr) bool {
-		for {
-			p.n, p.err = syscall.EpollWait(int(epfd), p.events[:], 0)
-			if p.err != syscall.EINTR {
-				return p.n > 0 || p.err != nil
-			}
-		}
+	p.end.fd, p.endWrite = int32(ends[0]), ends[1]
+	if err := p.watch(&p.end, endTicket, 0, readable); err != nil {
+		p.close()
+		return nil, fmt.Errorf("websocket: watching a pipe: %w", err)
 	}
 	return p, nil
 }
@@ -67,23 +64,25 @@ func newPoller() (*poller, error) {
 // next says; was is what it was watched for before. Nothing to watch for ends
 // all reports: a hang-up would be reported for ever otherwise.
 func (p *poller) watch(d *descriptor, t ticket, was, next uint32) error {
-	failure := net.ErrClosed
-	err := p.raw.Control(func(epfd uintptr) {
-		if d.use() {
-			failure = control(int(epfd), int(d.fd), t, was, next)
-			d.done()
-		}
-	})
-	return cmp.Or(err, failure)
+	if !p.fd.use() {
+		return net.ErrClosed
+	}
+	defer p.fd.done()
+	if !d.use() {
+		return net.ErrClosed
+	}
+	defer d.done()
+	return control(int(p.fd.fd), int(d.fd), t, was, next)
 }
 
 // watchGuest is watch for a socket that is somebody else's.
 func (p *poller) watchGuest(sock syscall.RawConn, t ticket, was, next uint32) error {
+	if !p.fd.use() {
+		return net.ErrClosed
+	}
+	defer p.fd.done()
 	var failure error
-	err := p.raw.Control(func(epfd uintptr) {
-		err := sock.Control(func(fd uintptr) { failure = control(int(epfd), int(fd), t, was, next) })
-		failure = cmp.Or(err, failure)
-	})
+	err := sock.Control(func(fd uintptr) { failure = control(int(p.fd.fd), int(fd), t, was, next) })
 	return cmp.Or(err, failure)
 }
 
@@ -104,13 +103,11 @@ func control(epfd, fd int, t ticket, was, next uint32) error {
 // wait waits until something can be done with some sockets and calls ready for
 // each with readable, writable or both. It fails once the poller is closed.
 func (p *poller) wait(ready func(t ticket, can uint32)) error {
-	if err := p.raw.Read(p.look); err != nil {
+	n, err := p.look()
+	if err != nil {
 		return err
 	}
-	if p.err != nil {
-		return p.err
-	}
-	for _, ev := range p.events[:p.n] {
+	for _, ev := range p.events[:n] {
 		can := ev.Events & (readable | writable)
 		if ev.Events&^can != 0 {
 			can = readable | writable // whoever tries is told what is wrong
@@ -120,4 +117,32 @@ func (p *poller) wait(ready func(t ticket, can uint32)) error {
 	return nil
 }
 
-func (p *poller) close() { p.file.Close() }
+// look waits for events.
+func (p *poller) look() (n int, err error) {
+	if !p.fd.use() {
+		return 0, net.ErrClosed
+	}
+	defer p.fd.done()
+	if !p.end.use() { // if it were closed before we wake up, we would not
+		return 0, net.ErrClosed
+	}
+	defer p.end.done()
+	for {
+		n, err = syscall.EpollWait(int(p.fd.fd), p.events[:], -1)
+		if p.closed.Load() {
+			return 0, net.ErrClosed
+		}
+		if err != syscall.EINTR {
+			return n, err
+		}
+	}
+}
+
+// close ends a wait, now or later.
+func (p *poller) close() {
+	if !p.closed.Swap(true) {
+		p.fd.Close()
+		p.end.Close()
+		syscall.Close(p.endWrite)
+	}
+}
