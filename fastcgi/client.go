@@ -5,6 +5,7 @@ package fastcgi
 
 import (
 	"context"
+	"io"
 	"strconv"
 	"sync"
 	"time"
@@ -175,18 +176,26 @@ func (c *Client) open(ctx context.Context, class Class, alone bool, entered time
 	if cn != nil {
 		return cn, nil
 	}
-	cn = c.newConn(nc)
+	if cn = c.join(nc); cn == nil {
+		c.putBack(nil, class)
+		return nil, closedError()
+	}
+	return cn, nil
+}
+
+// join makes nc a connection of the pool, or closes it if the client is closed.
+func (c *Client) join(nc io.ReadWriteCloser) *conn {
+	cn := c.newConn(nc)
 	c.mu.Lock()
 	if c.dead {
 		c.mu.Unlock()
 		nc.Close()
-		c.putBack(nil, class)
-		return nil, closedError()
+		return nil
 	}
 	c.pool.conns = append(c.pool.conns, cn)
 	c.mu.Unlock()
 	c.work.Add(1) // until it is gone
-	return cn, nil
+	return cn
 }
 
 // encode writes all of a request into one buffer, so that it can reach the

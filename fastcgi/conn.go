@@ -1,6 +1,7 @@
 package fastcgi
 
 import (
+	"io"
 	"net"
 	"sync"
 	"syscall"
@@ -30,9 +31,10 @@ const (
 // the mux says. Lock order: a conn's mu, then its client's.
 type conn struct {
 	client *Client
-	nc     net.Conn
+	nc     io.ReadWriteCloser
 	raw    syscall.RawConn
 	tcp    bool
+	plain  bool // a *socket: not for a goroutine to wait for, if that can be helped
 
 	mu     sync.Mutex // guards what follows; released by unlock
 	room   sync.Cond  // the reader waits here while too much is unread
@@ -94,7 +96,7 @@ type todo struct {
 	tell    *Response     // its receiver has something to be told
 }
 
-func (c *Client) newConn(nc net.Conn) *conn {
+func (c *Client) newConn(nc io.ReadWriteCloser) *conn {
 	cn := &conn{client: c, nc: nc, load: 1, capacity: 1}
 	cn.room.L = &cn.mu
 	if sc, ok := nc.(syscall.Conn); ok {
@@ -103,6 +105,7 @@ func (c *Client) newConn(nc net.Conn) *conn {
 		}
 	}
 	_, cn.tcp = nc.(*net.TCPConn)
+	_, cn.plain = nc.(*socket)
 	cn.try = newTryWriter(cn.raw, cn.tcp)
 	cn.take = newTryReader(cn.raw)
 	return cn

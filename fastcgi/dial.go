@@ -3,8 +3,8 @@ package fastcgi
 import (
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
-	"net"
 	"syscall"
 	"time"
 )
@@ -35,15 +35,13 @@ func (c *Client) downError() *Error {
 
 // dial opens a connection for a request that has a slot. It may come back with
 // a connection that another request has left instead, and the slot is free.
-func (c *Client) dial(ctx context.Context, alone bool, entered time.Time) (nc net.Conn, cn *conn, fail *Error) {
+func (c *Client) dial(ctx context.Context, alone bool, entered time.Time) (nc io.ReadWriteCloser, cn *conn, fail *Error) {
 	pause := firstBacklogPause
 	for {
 		if fail = c.passGate(ctx, entered); fail != nil {
 			return nil, nil, fail
 		}
-		dctx, cancel := context.WithTimeout(ctx, c.opts.ConnectTimeout)
-		nc, err := c.opts.Dial(dctx)
-		cancel()
+		nc, err := c.connect(ctx)
 		c.n.dials.Add(1)
 		if err == nil {
 			c.leaveGate(nil, false)
@@ -76,6 +74,20 @@ func (c *Client) dial(ctx context.Context, alone bool, entered time.Time) (nc ne
 			c.leaveGate(fail, false)
 		}
 	}
+}
+
+// connect makes one attempt.
+func (c *Client) connect(ctx context.Context) (io.ReadWriteCloser, error) {
+	if c.watchesUnix() {
+		if s, err := connectUnix(c.opts.path); err != nil {
+			return nil, err
+		} else {
+			return s, nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.opts.ConnectTimeout)
+	defer cancel()
+	return c.opts.Dial(ctx)
 }
 
 // isPermanent reports errors that no waiting mends.

@@ -64,6 +64,8 @@ type Options struct {
 	// Dial opens a connection. Nil means a net.Dialer for Network and
 	// Address.
 	Dial func(ctx context.Context) (net.Conn, error)
+
+	path string // of a Unix socket, if Dial was nil
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -115,6 +117,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Address == "" {
 		return o, errors.New("fastcgi: Address is empty")
+	}
+	if o.Network == "unix" {
+		o.path = o.Address
 	}
 	network, address, dialer := o.Network, o.Address, new(net.Dialer)
 	o.Dial = func(ctx context.Context) (net.Conn, error) {

@@ -101,16 +101,49 @@ func (c *Client) unlock() {
 }
 
 // sendStarted sends r over the connection it was granted. A nil one is the
-// right to open one, which has to be waited for.
+// right to open one, which may have to be waited for.
 func (c *Client) sendStarted(r *Response, cn *conn) {
 	if cn == nil {
-		c.work.Go(func() { c.carry(r, true) })
-		return
+		if cn = c.openNow(); cn == nil {
+			c.work.Go(func() { c.carry(r, true) })
+			return
+		}
+		c.mayKeepStill(r)
 	}
 	r.cn = cn
 	if !cn.send(r) {
 		c.letGo(r.class)
 		c.work.Go(func() { c.carry(r, false) })
+	}
+}
+
+// openNow opens a connection where that needs no waiting. If it does not come
+// about, whoever may wait is to try again, and learns why.
+func (c *Client) openNow() *conn {
+	c.mu.Lock()
+	down := c.pool.gate.down != nil
+	c.mu.Unlock()
+	if down || !c.watchesUnix() {
+		return nil
+	}
+	s, err := connectUnix(c.opts.path)
+	if err != nil {
+		return nil
+	}
+	c.n.dials.Add(1)
+	c.leaveGate(nil, false)
+	cn := c.join(s)
+	if cn != nil && !cn.watch() {
+		c.work.Go(cn.readLoop)
+	}
+	return cn
+}
+
+// mayKeepStill has the connection of r closed if it may not be kept any more.
+func (c *Client) mayKeepStill(r *Response) {
+	if r.keep && !c.mayKeep(0) {
+		r.keep = false
+		dropKeep(r.wire)
 	}
 }
 
@@ -127,17 +160,14 @@ func (c *Client) carry(r *Response, granted bool) {
 				return
 			}
 		}
-		if r.keep && !c.mayKeep(0) {
-			r.keep = false
-			dropKeep(r.wire)
-		}
+		c.mayKeepStill(r)
 		read := func() {}
 		if cn == nil {
 			if cn, err = c.open(ctx, r.class, false, entered); err != nil {
 				c.failed(r, err)
 				return
 			}
-			if !r.keep || !cn.watch() {
+			if !r.keep && !cn.plain || !cn.watch() {
 				read = cn.readLoop // for one reply it is not worth to be watched
 			}
 		}

@@ -19,6 +19,14 @@ func (c *Client) WatchWith(w Watcher) {
 	c.watcher = w
 }
 
+// watchesUnix reports whether new connections are to a Unix socket, and watched.
+// Those Go's own poller need not know.
+func (c *Client) watchesUnix() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.watcher != nil && c.opts.path != ""
+}
+
 // watch has the client's watcher wait for cn. It reports false if a goroutine
 // has to.
 func (cn *conn) watch() bool {
