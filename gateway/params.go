@@ -91,7 +91,11 @@ func (b *blocks) gather(r *request) error {
 	b.own.add("REMOTE_ADDR", r.peer.addr) // the first: see session.adopt
 	b.own.add("REMOTE_PORT", r.peer.port)
 	b.own.add("REQUEST_URI", r.uri)
-	b.own.add("QUERY_STRING", r.query)
+	if r.query != "" {
+		b.own.add("QUERY_STRING", r.query)
+	} else {
+		b.common.add("QUERY_STRING", "")
+	}
 	b.common.add("SERVER_NAME", serverName(r.host, r.serverAddr))
 	b.common.add("SERVER_ADDR", r.serverAddr)
 	b.common.add("SERVER_PORT", r.serverPort)
