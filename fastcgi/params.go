@@ -35,7 +35,7 @@ func checkParam(name, value string) error {
 	if err := checkName(name); err != nil {
 		return fmt.Errorf("fastcgi: parameter %.40q: %w", name, err)
 	}
-	if strings.ContainsAny(value, "\x00\r\n") {
+	if strings.IndexByte(value, 0) >= 0 || strings.IndexByte(value, '\r') >= 0 || strings.IndexByte(value, '\n') >= 0 {
 		return fmt.Errorf("fastcgi: parameter %s: value with NUL, CR or LF", name)
 	}
 	if n := pairLen(len(name), len(value)); n > maxPair {
