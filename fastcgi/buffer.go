@@ -46,6 +46,15 @@ func growBuf(b *[]byte, n int) *[]byte {
 	return next
 }
 
+// replyRoom is how large the buffer of a reply gets that had size bytes, when n
+// are needed. By itself it would grow by a quarter, and be copied each time.
+func replyRoom(n, size int) int {
+	if size >= maxPlain {
+		return max(n, 2*size, min(4*size, maxPooled))
+	}
+	return max(n, 2*size)
+}
+
 // sizeOf is the first of the large sizes that has room for n bytes.
 func sizeOf(n int) int { return bits.Len(uint((n - 1) / minLarge)) }
 

@@ -28,3 +28,24 @@ func TestGrowBuf(t *testing.T) {
 		}
 	}
 }
+
+// A reply's buffer grows so that little is copied, and never far beyond what is
+// kept.
+func TestReplyRoom(t *testing.T) {
+	for _, test := range []struct {
+		name          string
+		n, size, want int
+	}{
+		{"the first bytes", 100, 0, 100},
+		{"a short one doubles", 1100, 1000, 2000},
+		{"a part longer than that", 70_000, 1000, 70_000},
+		{"the last that doubles", maxPlain, maxPlain - 1, 2*maxPlain - 2},
+		{"a long one grows fourfold", maxPlain + 1, maxPlain, 4 * maxPlain},
+		{"up to the largest that is kept", 1<<20 + 1, 1 << 20, maxPooled},
+		{"and doubles from there", maxPooled + 1, maxPooled, 2 * maxPooled},
+	} {
+		if got := replyRoom(test.n, test.size); got != test.want {
+			t.Errorf("%s: replyRoom(%d, %d) = %d, want %d", test.name, test.n, test.size, got, test.want)
+		}
+	}
+}

@@ -251,7 +251,7 @@ func (r *Response) intoLocked(data []byte) {
 	}
 	if room := len(r.into) + len(data); room > cap(r.into) && r.start.buf != nil {
 		*r.start.buf = r.into
-		r.start.buf = growBuf(r.start.buf, max(room, 2*cap(r.into))) // by itself it would grow by a quarter
+		r.start.buf = growBuf(r.start.buf, replyRoom(room, cap(r.into)))
 		r.into = *r.start.buf
 	}
 	r.into = append(r.into, data...)

@@ -122,7 +122,7 @@ func (a *acceptor) admit(fd int, from syscall.Sockaddr, buf []byte) {
 		tune(fd)
 	}
 	v.ticket = v.loop.table.add(v)
-	if !v.hear(buf) {
+	if !v.hear(buf[:readSize]) {
 		a.await(v)
 	}
 }

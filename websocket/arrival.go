@@ -69,7 +69,7 @@ func (a *Arrival) take() bool { return a.owner.CompareAndSwap(arrivalWaits, arri
 
 // ready reads the first bytes (see tenant).
 func (a *Arrival) ready(buf []byte, _ uint32) {
-	if a.take() && !a.hear(buf) {
+	if a.take() && !a.hear(buf[:readSize]) {
 		a.owner.Store(arrivalWaits)
 	}
 }

@@ -22,7 +22,7 @@ type loop struct {
 
 // run serves sockets until the poller is closed.
 func (l *loop) run() {
-	buf := make([]byte, readSize)
+	buf := make([]byte, guestSize)
 	ready := func(t ticket, can uint32) {
 		if tenant := l.table.find(t); tenant != nil {
 			tenant.ready(buf, can)
@@ -40,7 +40,8 @@ func (l *loop) run() {
 // A tenant is something with a socket that a loop waits for.
 type tenant interface {
 	// ready is told what can be done with the socket: readable, writable or
-	// both. It runs in the loop's goroutine, and may use its buffer.
+	// both. It runs in the loop's goroutine, and may use its buffer, of which
+	// guestSize bytes are for guests and readSize for all others.
 	ready(buf []byte, can uint32)
 }
 

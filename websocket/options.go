@@ -46,6 +46,10 @@ const minThrottle = 50 * time.Millisecond
 // their turn, in bytes.
 const readSize = 64 << 10
 
+// guestSize is the same for what answers clients, php-fpm: all of a large answer
+// is theirs, and whoever writes it waits for it to be read.
+const guestSize = 256 << 10
+
 // Options configure a Server. The zero value is safe and ready to use.
 type Options struct {
 	// Ping is how long a client may be silent before it is sent a ping.

@@ -40,7 +40,7 @@ func (c *Conn) ready(buf []byte, can uint32) {
 		c.flush()
 	}
 	if can&readable != 0 {
-		c.read(buf)
+		c.read(buf[:readSize])
 	}
 }
 

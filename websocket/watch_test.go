@@ -24,6 +24,9 @@ func TestWatch(t *testing.T) {
 			got <- "ended"
 			return
 		}
+		if len(buf) != guestSize {
+			t.Errorf("a buffer of %d bytes, want %d", len(buf), guestSize)
+		}
 		n, err := sock.tryRead(buf)
 		if err != nil {
 			t.Error(err)
