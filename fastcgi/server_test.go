@@ -340,6 +340,10 @@ func (got wholes) Received(r *Response, err error) {
 	case !r.Whole():
 		return
 	default:
+		room := r.RoomAndBody()
+		for i := range BodyRoom { // it is ours
+			room[i] = 'R'
+		}
 		w.body = string(r.Body())
 	}
 	got <- w

@@ -56,7 +56,7 @@ func (c *Client) Start(ctx context.Context, req *Request, max int, to Receiver) 
 	}
 	r.start.ctx, r.start.tries = ctx, tries{}
 	r.start.buf = takeBuf()
-	r.direct, r.into, r.max = true, *r.start.buf, max
+	r.direct, r.into, r.max = true, append(*r.start.buf, room...), BodyRoom+max
 	w := &r.start.waiter
 	w.class, w.request, w.since = r.class, r, time.Now()
 
@@ -211,7 +211,7 @@ func (r *Response) again() {
 	r.phase, r.err, r.sent = respHead, nil, 0
 	r.head = headReader{maxBytes: r.head.maxBytes, maxLines: r.head.maxLines}
 	r.start.buf = takeBuf()
-	r.direct, r.into = true, *r.start.buf
+	r.direct, r.into = true, append(*r.start.buf, room...)
 	r.stderr, r.dropped = nil, 0
 	r.start.told, r.start.telling = false, false
 }
@@ -289,9 +289,18 @@ func (r *Response) freeDirectLocked() {
 // come.
 func (r *Response) Whole() bool { return r.start.whole }
 
-// Body is the body of a reply that has come whole, for a [Receiver]: it is
-// lent like the Response.
-func (r *Response) Body() []byte { return r.into }
+// BodyRoom is how many bytes there are in front of a reply's body that a
+// [Receiver] may overwrite.
+const BodyRoom = len(room)
+
+const room = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+
+// RoomAndBody is the body of a reply that has come whole, for a [Receiver],
+// behind BodyRoom bytes: it is lent like the Response.
+func (r *Response) RoomAndBody() []byte { return r.into }
+
+// Body is the same without the room.
+func (r *Response) Body() []byte { return r.into[BodyRoom:] }
 
 // Detach makes r the receiver's, who will be told nothing more: it is from now
 // on as if Do had returned it.
@@ -307,8 +316,8 @@ func (r *Response) Detach() {
 	r.returned = true
 	putBuf(r.wire)
 	r.wire = nil
-	if len(r.into) > 0 {
-		r.body, r.off = r.start.buf, 0
+	if len(r.into) > BodyRoom {
+		r.body, r.off = r.start.buf, BodyRoom
 		*r.body = r.into
 		r.start.buf = nil
 	}

@@ -24,6 +24,9 @@ func (d *diary) Received(r *Response, err error) {
 		line = failure(err)
 	case r.Whole():
 		line = "whole " + string(r.Body())
+		if all := r.RoomAndBody(); len(all) != BodyRoom+len(r.Body()) || string(all[BodyRoom:]) != string(r.Body()) {
+			line += ", and another behind the room"
+		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -216,7 +216,7 @@ func (s *session) greet(w *welcome) {
 	if w.reply.expire > 0 {
 		s.conn.ExpireAfter(time.Duration(w.reply.expire) * time.Second)
 	}
-	s.sendBody(w.reply, w.body)
+	s.sendBody(w.reply, w.body, 0)
 	if c := w.reply.close; c != nil {
 		s.closeNow(websocket.Closing{Code: c.Code, Reason: c.Reason})
 	}

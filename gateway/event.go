@@ -115,7 +115,7 @@ func (s *session) handOn(response *fastcgi.Response) {
 		return
 	}
 	body, err := response.AppendBody(nil, s.terms.MaxReply)
-	s.settle(s.take(response, body, err))
+	s.settle(s.take(response, body, 0, err))
 }
 
 // settle ends an event with what came of it.
@@ -134,8 +134,9 @@ func streamed(response *fastcgi.Response) bool {
 	return response.Status >= 200 && response.Status < 300 && formatOf(response.Header) != whole
 }
 
-// take sends the client an answer that has come whole, or says what is wrong.
-func (s *session) take(response *fastcgi.Response, body []byte, err error) (r reply, word failure, stderr string) {
+// take sends the client an answer that has come whole, body behind so many bytes
+// of room, or says what is wrong.
+func (s *session) take(response *fastcgi.Response, body []byte, room int, err error) (r reply, word failure, stderr string) {
 	stderr = s.logStderr(response)
 	if err != nil {
 		return reply{}, s.failed(err), stderr
@@ -151,9 +152,12 @@ func (s *session) take(response *fastcgi.Response, body []byte, err error) (r re
 		return reply{}, word, stderr
 	}
 	s.apply(r, response.Header)
-	s.sendBody(r, body)
+	s.sendBody(r, body, room)
 	return r, "", stderr
 }
+
+// A frame's header has room in front of a reply's body.
+const _ = uint(fastcgi.BodyRoom - websocket.FrameRoom)
 
 // apply does what a reply asks for besides its body and its close.
 func (s *session) apply(r reply, h fastcgi.Header) {
@@ -165,8 +169,10 @@ func (s *session) apply(r reply, h fastcgi.Header) {
 }
 
 // sendBody sends the body of a reply, or a part of a streamed one: to the
-// client, or to channels if the reply says so.
-func (s *session) sendBody(r reply, body []byte) {
+// client, or to channels if the reply says so. It is behind so many bytes of room,
+// which may be overwritten.
+func (s *session) sendBody(r reply, behind []byte, room int) {
+	body := behind[room:]
 	op, send, mended := r.opcode(body)
 	if mended {
 		s.gateway.log.Warn("text of PHP is not UTF-8 and goes as binary",
@@ -182,7 +188,7 @@ func (s *session) sendBody(r reply, body []byte) {
 		}
 	}
 	s.gateway.count.replies.Inc()
-	s.conn.WriteMessage(op, body) // what is not accepted is counted there
+	s.conn.WriteInPlace(op, behind, room) // what is not accepted is counted there
 }
 
 // failed logs why an event has no reply and chooses the word for it.

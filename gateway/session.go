@@ -162,10 +162,11 @@ func (s *session) Received(response *fastcgi.Response, err error) {
 	defer s.gateway.work.Done()
 	defer s.rescue()
 	var body []byte
+	room := 0
 	if err == nil {
-		body = response.Body()
+		body, room = response.RoomAndBody(), fastcgi.BodyRoom
 	}
-	s.settle(s.take(response, body, err))
+	s.settle(s.take(response, body, room, err))
 	s.goOn()
 }
 

@@ -70,7 +70,7 @@ func (s *session) copyStream(r *reply, response *fastcgi.Response, split splitte
 			r.close = i.close
 			return errCloseOrdered
 		}
-		s.sendBody(*r, i.message)
+		s.sendBody(*r, i.message, 0)
 		return s.conn.WaitRoom(maxAhead)
 	}
 	buf := make([]byte, streamBuffer)

@@ -145,6 +145,17 @@ func parseHeader(b []byte, mayDeflate bool) (h header, n int, err *ProtocolError
 	return h, n, nil
 }
 
+// headerSize is how long the header of a frame is that is not masked.
+func headerSize(length int) int {
+	switch {
+	case length < length16:
+		return 2
+	case length <= math.MaxUint16:
+		return 4
+	}
+	return 10
+}
+
 // appendHeader appends the wire form of h to b, its length in the shortest
 // form.
 func appendHeader(b []byte, h header) []byte {

@@ -30,6 +30,23 @@ func (c *Conn) WriteMessage(op Opcode, payload []byte) error {
 	return err
 }
 
+// FrameRoom is how many bytes WriteInPlace wants in front of a payload.
+const FrameRoom = 10
+
+// WriteInPlace is WriteMessage for the payload b[room:]. What is in front of it
+// may be overwritten, by the header if the message goes out in one frame: so
+// nothing is copied then, unless it has to wait.
+func (c *Conn) WriteInPlace(op Opcode, b []byte, room int) error {
+	payload := b[room:]
+	if c.deflate || room < FrameRoom || len(payload) > c.fragment {
+		return c.WriteMessage(op, payload)
+	}
+	h := header{fin: true, op: op, length: uint64(len(payload))}
+	start := room - headerSize(len(payload))
+	appendHeader(b[start:start], h)
+	return c.writeMessage(b[start:], nil)
+}
+
 // framesSize is at least how long a message of n bytes is in frames.
 func framesSize(n, fragment int) int { return n + (n/fragment+1)*maxHeader }
 
