@@ -124,6 +124,11 @@ func (s *session) settle(r reply, word failure, stderr string) {
 	if word != "" {
 		s.sendFailure(word, stderr)
 	}
+	if word == backendBusy {
+		s.mu.Lock()
+		s.refused = true
+		s.mu.Unlock()
+	}
 	if r.close != nil {
 		s.closeNow(*r.close)
 	}

@@ -106,6 +106,34 @@ func TestFailure(t *testing.T) {
 	}
 }
 
+// Who sends much to a pool that is full is told so at a pace, in order, and is
+// served when there is room.
+func TestRefusedMessagesRest(t *testing.T) {
+	b := newBackend(t, func(o *fastcgi.Options) { o.MaxConns, o.Queue = 1, 1 })
+	g := newGateway(t, Options{Routes: []Route{{Prefix: "/ws", Script: "/p/ws.php", Backend: b.client}}})
+	address := serve(t, g)
+	dial(t, address).say("hold hog")
+	b.began("hold hog")
+	dial(t, address).say("echo queued")
+	eventually(t, "one waits", func() bool { return b.client.Stats().Waiting == 1 })
+	c := dial(t, address)
+	begun := time.Now()
+	const n = 4
+	c.say(numbered("echo %d", 1, n+1)...)
+	for i := range n {
+		if seq := c.wantError("backend_busy"); seq != i+1 {
+			t.Errorf("seq is %d, want %d", seq, i+1)
+		}
+	}
+	if took := time.Since(begun); took < (n-1)*busyRest {
+		t.Errorf("%d messages were refused in %v, want %v at least", n, took, (n-1)*busyRest)
+	}
+	b.releaseAll()
+	eventually(t, "there is room", func() bool { return b.client.Stats().Waiting == 0 })
+	c.say("echo room")
+	c.hear("room")
+}
+
 // After a failure that is PHP's alone, the connection goes on.
 func TestFailureGoesOn(t *testing.T) {
 	_, _, address := open(t, nil)

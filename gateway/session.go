@@ -54,6 +54,7 @@ type session struct {
 	last    *websocket.Closing // to close with when nothing waits; nil: stay open
 	how     *websocket.Closing // by what the socket is gone; nil: it is not
 
+	refused   bool              // the last message found no room with PHP
 	interrupt bool              // the next message ends the stream
 	cut       bool              // it was ended before its end
 	noStream  bool              // nobody is left to read one
@@ -196,9 +197,33 @@ func (s *session) serve(m message) {
 	s.goOn()
 }
 
-// next gives the next message, or ends serving.
+// busyRest is the time from a message that found no room with PHP to the next one
+// that waits on the same connection. Without it, whoever sends much to a pool that
+// is full is told so as fast as the processor can say it, at the cost of all
+// others.
+const busyRest = 50 * time.Millisecond
+
+// rest goes on after busyRest.
+func (s *session) rest() {
+	s.gateway.work.Add(1)
+	time.AfterFunc(busyRest, func() {
+		defer s.gateway.work.Done()
+		defer s.rescue()
+		s.goOn()
+	})
+}
+
+// next gives the next message, or ends serving, or puts both off.
 func (s *session) next() (m message, more bool) {
 	s.mu.Lock()
+	if s.refused {
+		s.refused = false
+		if len(s.queue) > 0 {
+			s.mu.Unlock()
+			s.rest()
+			return message{}, false
+		}
+	}
 	if len(s.queue) == 0 {
 		last, ended := s.last, s.ended
 		s.serving = false

@@ -11,6 +11,13 @@ import (
 // epollBatch is how many readable sockets one wait reports at most.
 const epollBatch = 128
 
+// Guests that can be read are served before every so many other sockets, if one
+// wait reports more than that; at most so many.
+const (
+	guestsEvery = 8
+	guestsBatch = 16
+)
+
 // What a socket can be watched for, and reported as. Errors and hang-ups are
 // reported unasked, as both.
 const (
@@ -35,21 +42,32 @@ type poller struct {
 	endWrite int        // its other end
 	closed   atomic.Bool
 	events   [epollBatch]syscall.EpollEvent
+
+	// Guests are in an instance of their own as well: what answers many clients
+	// is not to wait for each of them. It is asked between two of them.
+	guests      descriptor
+	guestEvents [guestsBatch]syscall.EpollEvent
 }
 
 // endTicket is what end is watched with. No slot has that number.
 var endTicket = ticket{slot: 1<<32 - 1}
 
 func newPoller() (*poller, error) {
-	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("websocket: making an epoll instance: %w", err)
-	}
 	p := new(poller)
-	p.fd.fd = int32(fd)
+	for _, d := range []*descriptor{&p.fd, &p.guests} {
+		fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+		if err != nil {
+			if d != &p.fd {
+				p.fd.Close()
+			}
+			return nil, fmt.Errorf("websocket: making an epoll instance: %w", err)
+		}
+		d.fd = int32(fd)
+	}
 	var ends [2]int
 	if err := syscall.Pipe2(ends[:], syscall.O_CLOEXEC); err != nil {
 		p.fd.Close()
+		p.guests.Close()
 		return nil, fmt.Errorf("websocket: making a pipe: %w", err)
 	}
 	p.end.fd, p.endWrite = int32(ends[0]), ends[1]
@@ -77,13 +95,16 @@ func (p *poller) watch(d *descriptor, t ticket, was, next uint32) error {
 
 // watchGuest is watch for a socket that is somebody else's.
 func (p *poller) watchGuest(sock syscall.RawConn, t ticket, was, next uint32) error {
-	if !p.fd.use() {
-		return net.ErrClosed
-	}
-	defer p.fd.done()
 	var failure error
-	err := sock.Control(func(fd uintptr) { failure = control(int(p.fd.fd), int(fd), t, was, next) })
-	return cmp.Or(err, failure)
+	for _, epoll := range []*descriptor{&p.guests, &p.fd} {
+		if !epoll.use() {
+			return net.ErrClosed
+		}
+		err := sock.Control(func(fd uintptr) { failure = cmp.Or(failure, control(int(epoll.fd), int(fd), t, was, next)) })
+		epoll.done()
+		failure = cmp.Or(failure, err)
+	}
+	return failure
 }
 
 func control(epfd, fd int, t ticket, was, next uint32) error {
@@ -107,7 +128,10 @@ func (p *poller) wait(ready func(t ticket, can uint32)) error {
 	if err != nil {
 		return err
 	}
-	for _, ev := range p.events[:n] {
+	for i, ev := range p.events[:n] {
+		if i%guestsEvery == guestsEvery-1 {
+			p.serveGuests(ready)
+		}
 		can := ev.Events & (readable | writable)
 		if ev.Events&^can != 0 {
 			can = readable | writable // whoever tries is told what is wrong
@@ -115,6 +139,21 @@ func (p *poller) wait(ready func(t ticket, can uint32)) error {
 		ready(ticket{uint32(ev.Fd), uint32(ev.Pad)}, can)
 	}
 	return nil
+}
+
+// serveGuests calls ready for the guests that can be read.
+func (p *poller) serveGuests(ready func(t ticket, can uint32)) {
+	if !p.guests.use() {
+		return
+	}
+	n, err := syscall.EpollWait(int(p.guests.fd), p.guestEvents[:], 0)
+	p.guests.done()
+	if err != nil {
+		return // look sees them
+	}
+	for _, ev := range p.guestEvents[:n] {
+		ready(ticket{uint32(ev.Fd), uint32(ev.Pad)}, readable)
+	}
 }
 
 // look waits for events.
@@ -142,6 +181,7 @@ func (p *poller) look() (n int, err error) {
 func (p *poller) close() {
 	if !p.closed.Swap(true) {
 		p.fd.Close()
+		p.guests.Close()
 		p.end.Close()
 		syscall.Close(p.endWrite)
 	}

@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"net"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -147,6 +148,62 @@ func TestPollerIsLevelTriggered(t *testing.T) {
 	p.close()
 	if err := receive(t, done); err == nil {
 		t.Error("wait on a closed poller gave no error")
+	}
+}
+
+// A guest that can be read does not wait for all the others that can.
+func TestPollerServesGuestsBetweenOthers(t *testing.T) {
+	p, err := newPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	const others, guest = 40, 1000
+	for i := range others {
+		client, server := tcpPair(t)
+		defer client.Close()
+		d := descriptorOf(t, server)
+		defer d.Close()
+		if err := p.watch(d, ticket{slot: uint32(i)}, 0, readable); err != nil {
+			t.Fatal(err)
+		}
+		client.Write([]byte("x"))
+	}
+	client, server := tcpPair(t)
+	defer client.Close()
+	defer server.Close()
+	raw, err := server.(syscall.Conn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.watchGuest(raw, ticket{slot: guest}, 0, readable); err != nil {
+		t.Fatal(err)
+	}
+	client.Write([]byte("x")) // the last of all
+	round := func() (order []uint32) {
+		p.wait(func(k ticket, can uint32) {
+			if k.slot == guest && can&readable == 0 {
+				t.Error("a guest is reported that cannot be read")
+			}
+			order = append(order, k.slot)
+		})
+		return order
+	}
+	order := round()
+	first, times := slices.Index(order, guest), 0
+	for _, slot := range order {
+		if slot == guest {
+			times++
+		}
+	}
+	if first < 0 || first >= guestsEvery || times != others/guestsEvery+1 {
+		t.Errorf("the guest comes first at %d, %d times; want before %d, %d times", first, times, guestsEvery, others/guestsEvery+1)
+	}
+	if err := p.watchGuest(raw, ticket{slot: guest}, readable, 0); err != nil {
+		t.Fatal(err)
+	}
+	if order := round(); len(order) != others || slices.Contains(order, guest) {
+		t.Errorf("when it is watched no more, %d are reported, %v", len(order), order)
 	}
 }
 
