@@ -25,8 +25,8 @@ type sample struct {
 	err error
 }
 
-// startClock begins to read. One goroutine does, so that readings are in order
-// when the machine pauses.
+// startClock begins to read: in one goroutine, so that readings are in order even
+// if the machine pauses. Metrics, if there are any, are read at the ends only.
 func startClock(s Settings, began time.Time) *clock {
 	c := &clock{come: make(chan []sample, 1), seconds: s.Duration.Seconds()}
 	times := []time.Duration{s.Warm, s.Warm + s.Duration}
@@ -63,7 +63,7 @@ func readSample(pid int, address string) sample {
 	return p
 }
 
-// stop waits for the last reading.
+// stop waits for the last reading, and says in r what was used between the ends.
 func (c *clock) stop(r *Result) error {
 	c.samples = <-c.come
 	for _, s := range c.samples {

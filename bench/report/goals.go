@@ -31,6 +31,7 @@ const (
 // its quartiles over the rounds, beside whom, and whether it is met.
 type scorecard struct{ table }
 
+// add says whether a goal is met, if it was measured: its median is not above limit.
 func (s *scorecard) add(number int, name string, limit float64, unit string, q Quartiles, beside string) {
 	if q.N == 0 {
 		return
@@ -80,6 +81,7 @@ func (d Data) costs(s *scorecard) {
 	}
 }
 
+// latencies are beside those of the peer that has the best p50, or p99.
 func (d Data) latencies(s *scorecard) {
 	for _, conns := range []int{1, mainConns, 500} {
 		c := d.find("echo", "stub", mainSize, conns)
@@ -93,6 +95,7 @@ func (d Data) latencies(s *scorecard) {
 	}
 }
 
+// memory is what a connection takes, by itself and beside the best peer's.
 func (d Data) memory(s *scorecard) {
 	for _, c := range d.Cells() {
 		if c.Mode != "idle" {

@@ -42,7 +42,7 @@ func Full(ctx context.Context, o Options) (report.Data, error) {
 // echoes are all round trips.
 func (r *run) echoes() (turns []turn) {
 	fast := r.keys("ws-fpm", "gws", "gorilla", "node", "floor")
-	long := r.keys("ws-fpm", "ws-fpm-8M", "gws", "gorilla", "node", "floor")
+	large := r.keys("ws-fpm", "ws-fpm-8M", "gws", "gorilla", "node", "floor")
 	all := r.keys("ws-fpm", "gws", "gorilla", "node", "nginx", "nginx-keep", "gofast", "floor")
 	for _, backend := range []string{"stub", "php-fpm"} {
 		for _, size := range sizes {
@@ -54,7 +54,7 @@ func (r *run) echoes() (turns []turn) {
 			case backend == "php-fpm" && size.bytes > 60<<10: // where time is short, and php-fpm's own is most of it
 				t.targets = r.keys("ws-fpm", "ws-fpm-8M", "gws", "gorilla")
 			case size.bytes > 8<<10:
-				t.targets = long
+				t.targets = large
 			}
 			turns = append(turns, t)
 		}
