@@ -79,11 +79,11 @@ func (c *Client) dial(ctx context.Context, alone bool, entered time.Time) (nc io
 // connect makes one attempt.
 func (c *Client) connect(ctx context.Context) (io.ReadWriteCloser, error) {
 	if c.watchesUnix() {
-		if s, err := connectUnix(c.opts.path); err != nil {
-			return nil, err
-		} else {
-			return s, nil
+		s, err := connectUnix(c.opts.path)
+		if err != nil {
+			return nil, err // s is a nil *socket, which in an interface is not nil
 		}
+		return s, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.opts.ConnectTimeout)
 	defer cancel()

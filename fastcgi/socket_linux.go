@@ -104,7 +104,7 @@ func (r rawSocket) once(f func(fd uintptr) (done bool)) error {
 	return err
 }
 
-// Read waits for bytes. That is rare, and takes a descriptor of its own.
+// Read waits for bytes. That is rare, and takes a second descriptor meanwhile.
 func (s *socket) Read(b []byte) (int, error) { return s.wait((*os.File).Read, b) }
 
 // Write waits until all of b is written, likewise.

@@ -133,9 +133,9 @@ func TestConnectUnixFails(t *testing.T) {
 		{"to a name too long", strings.Repeat("x", 200), syscall.EINVAL},
 	} {
 		_, err := connectUnix(test.path)
-		_, asBefore := (&net.Dialer{}).DialContext(t.Context(), "unix", test.path)
-		if !errors.Is(err, test.want) || err.Error() != asBefore.Error() {
-			t.Errorf("%s: %v; want %v, worded as %v", test.name, err, test.want, asBefore)
+		_, dialed := (&net.Dialer{}).DialContext(t.Context(), "unix", test.path)
+		if !errors.Is(err, test.want) || err.Error() != dialed.Error() {
+			t.Errorf("%s: %v; want %v, worded as package net does: %v", test.name, err, test.want, dialed)
 		}
 	}
 }

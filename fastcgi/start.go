@@ -108,7 +108,7 @@ func (c *Client) sendStarted(r *Response, cn *conn) {
 			c.work.Go(func() { c.carry(r, true) })
 			return
 		}
-		c.mayKeepStill(r)
+		c.recheckKeep(r)
 	}
 	r.cn = cn
 	if !cn.send(r) {
@@ -139,8 +139,9 @@ func (c *Client) openNow() *conn {
 	return cn
 }
 
-// mayKeepStill has the connection of r closed if it may not be kept any more.
-func (c *Client) mayKeepStill(r *Response) {
+// recheckKeep has the connection of r closed behind it if it may not be kept any
+// more.
+func (c *Client) recheckKeep(r *Response) {
 	if r.keep && !c.mayKeep(0) {
 		r.keep = false
 		dropKeep(r.wire)
@@ -160,7 +161,7 @@ func (c *Client) carry(r *Response, granted bool) {
 				return
 			}
 		}
-		c.mayKeepStill(r)
+		c.recheckKeep(r)
 		read := func() {}
 		if cn == nil {
 			if cn, err = c.open(ctx, r.class, false, entered); err != nil {
@@ -293,6 +294,7 @@ func (r *Response) Whole() bool { return r.start.whole }
 // [Receiver] may overwrite.
 const BodyRoom = len(room)
 
+// room is what is there until then.
 const room = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 
 // RoomAndBody is the body of a reply that has come whole, for a [Receiver],

@@ -41,23 +41,25 @@ func (w *tryWriter) try(b []byte) (int, error) {
 func (w *tryWriter) write(fd uintptr) bool {
 	for len(w.b) > w.n {
 		n, err := syscall.Write(int(fd), w.b[w.n:])
-		if err == syscall.EINTR {
-			continue
+		switch {
+		case err == nil:
+			w.n += n
+		case err == syscall.EINTR, err == syscall.EAGAIN && w.widen(fd):
+		case err == syscall.EAGAIN:
+			return true // never wait for the socket to become writable
+		default:
+			w.err = err
+			return true
 		}
-		if err != nil {
-			if err == syscall.EAGAIN && !w.wide {
-				// A Unix socket does not make itself room, as TCP does.
-				w.wide = true
-				if syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, sendRoom) == nil {
-					continue
-				}
-			}
-			if err != syscall.EAGAIN {
-				w.err = err
-			}
-			break
-		}
-		w.n += n
 	}
-	return true // never wait for the socket to become writable
+	return true
+}
+
+// widen makes room once: a Unix socket does not do so by itself, as TCP does.
+func (w *tryWriter) widen(fd uintptr) bool {
+	if w.wide {
+		return false
+	}
+	w.wide = true
+	return syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, sendRoom) == nil
 }
