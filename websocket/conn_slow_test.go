@@ -114,8 +114,6 @@ func TestConnCutsAClientThatTakesNoByteFor10s(t *testing.T) {
 	}
 }
 
-// Frames that wait have a time limit of their own: a ping behind them would
-// only be late, and its pong with it.
 // However it is written later, by the loop or by a goroutine, it is counted.
 func TestConnCountsWhatIsWrittenLater(t *testing.T) {
 	eachMode(t, func(t *testing.T, m mode) {
@@ -132,6 +130,8 @@ func TestConnCountsWhatIsWrittenLater(t *testing.T) {
 	})
 }
 
+// Frames that wait have a time limit of their own: a ping behind them would
+// only be late, and its pong with it.
 func TestConnSendsNoPingBehindABacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := open(t, piped, Options{})

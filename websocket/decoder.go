@@ -9,12 +9,10 @@ const maxEmptyFrames = 128
 // in one piece, unless its frame says that less will do.
 const minBuffer = 512
 
-// Where a frame is read straight into the message's buffer, in bytes: so many
-// are there, and as many are to come; and the most that are read at a time,
-// before others have their turn.
+// When bytes are read straight into the message's buffer.
 const (
-	minDirect = 16 << 10
-	maxDirect = 256 << 10
+	minDirect = 16 << 10  // bytes that are there, and as many of the frame that are to come
+	maxDirect = 256 << 10 // the most read at a time, before others have their turn
 )
 
 // An event is what a run of bytes amounted to: a whole message (Text, Binary)
@@ -22,7 +20,7 @@ const (
 type event struct {
 	op       Opcode
 	deflated bool   // the payload is to be inflated, and then judged
-	payload  []byte // good until the next call of next
+	payload  []byte // good until the next call of next or release
 }
 
 // A decoder turns the bytes a client sends into events (RFC 6455, section 5).
@@ -117,7 +115,7 @@ func (d *decoder) into(buf []byte) []byte {
 		return buf
 	}
 	if n == cap(d.msg) {
-		d.grow(n, d.left)
+		d.grow(n)
 	}
 	return d.msg[n : n+int(min(uint64(cap(d.msg)-n), d.left, maxDirect))]
 }
@@ -310,18 +308,18 @@ func (d *decoder) keep(part []byte) {
 		return
 	}
 	if need := n + len(part); need > cap(d.msg) {
-		d.grow(need, d.left)
+		d.grow(need)
 	}
 	d.msg = append(d.msg, part...)
 }
 
-// grow makes room for need bytes, all of which have come, and for more, of which
-// left are to come in this frame. The buffer doubles with the bytes that came:
-// what a header claims bounds it, but never makes it grow.
-func (d *decoder) grow(need int, left uint64) {
+// grow makes room for need bytes, all of which have come, and for more. The
+// buffer doubles with the bytes that came: what a header claims bounds it, but
+// never makes it grow.
+func (d *decoder) grow(need int) {
 	most := d.most()
 	if d.fin {
-		most = uint64(need) + left
+		most = uint64(need) + d.left
 	}
 	room := int(min(uint64(max(need, 2*cap(d.msg), minBuffer)), most))
 	if size := payloadSize(need, most); size >= minPayload && size <= maxPayload {

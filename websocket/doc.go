@@ -4,9 +4,10 @@
 // values: frames (frame.go, mask.go), messages (decoder.go, utf8.go), what we
 // send (encode.go), the closing handshake (close.go), whose pages may connect
 // (origin.go) and what comes of an offer to deflate messages (extensions.go). It
-// does no I/O, takes no lock, knows no time and starts no goroutine. Deflating
-// and inflating (deflate.go, inflate.go) is such code too, but for the pools
-// that keep what compress/flate needs. The opening handshake (handshake.go) is
+// does no I/O, takes no lock, knows no time and starts no goroutine; the buffers
+// that long messages gather in are from pools (payloads.go). Deflating and
+// inflating (deflate.go, inflate.go) is such code too, but for the pools that keep
+// what compress/flate needs. The opening handshake (handshake.go) is
 // decided in the same way from a request that net/http has parsed, or, if it is
 // of the plainest form, request.go.
 //

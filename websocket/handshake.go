@@ -236,7 +236,7 @@ func AppendResponse(b []byte, key, subprotocol string, d Deflate, extra http.Hea
 	if d != noDeflate {
 		b = appendField(b, "Sec-WebSocket-Extensions", d.value())
 	}
-	if len(extra) > 0 {
+	if len(extra) > 0 { // to sort no names would allocate all the same
 		for _, name := range slices.Sorted(maps.Keys(extra)) {
 			for _, value := range extra[name] {
 				b = appendField(b, name, value)

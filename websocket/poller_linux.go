@@ -11,11 +11,11 @@ import (
 // epollBatch is how many readable sockets one wait reports at most.
 const epollBatch = 128
 
-// Guests that can be read are served before every so many other sockets, if one
-// wait reports more than that; at most so many.
+// If one wait reports many sockets, the guests that can be read are served in
+// between.
 const (
-	guestsEvery = 8
-	guestsBatch = 16
+	guestsEvery = 8  // sockets, and before the next it is looked for guests
+	guestsBatch = 16 // guests that are served then, at most
 )
 
 // What a socket can be watched for, and reported as. Errors and hang-ups are
@@ -43,8 +43,8 @@ type poller struct {
 	closed   atomic.Bool
 	events   [epollBatch]syscall.EpollEvent
 
-	// Guests are in an instance of their own as well: what answers many clients
-	// is not to wait for each of them. It is asked between two of them.
+	// Guests are watched in an instance of their own as well, which is asked
+	// while clients are served: what answers many of them is not to wait for each.
 	guests      descriptor
 	guestEvents [guestsBatch]syscall.EpollEvent
 }
