@@ -2,12 +2,12 @@ package gateway
 
 import "sync"
 
-// A message that waits for PHP is copied into memory of its own size, or not
-// much more: a client may have many waiting, and what it is charged for is to be
-// what they take. Those of a common size are in buffers that serve again.
+// A message that waits for PHP is copied into memory of its own size, or, if that
+// is a common one, into a buffer that serves again. A client may have many
+// waiting, and is charged for what they take.
 const (
-	minPooled = 1 << 10 // smaller ones are cheaper than a buffer that serves again, in bytes
-	bodySize  = 4 << 10 // of those buffers, in bytes
+	minPooled = 1 << 10 // the shortest message, in bytes, that a buffer is not too large for
+	bodySize  = 4 << 10 // of those buffers, and the longest message in one, in bytes
 )
 
 // bodies holds them. A session takes one for a message and gives it back when

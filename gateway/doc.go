@@ -3,6 +3,7 @@
 //
 //	newcomers.go   connections that are not upgraded yet, and how many there may be
 //	front.go       clients are received in the loops: the plainest handshakes there
+//	plain.go       which those are, read without net/http
 //	guest.go       whether an HTTP request may become a session
 //	handshake.go   it becomes one, or gets its refusal
 //	connect.go     PHP is asked who may come in

@@ -56,7 +56,7 @@ func spread(ctx context.Context, n int, done <-chan struct{}, each func(i int)) 
 // some moments: with a socket that is kept open, it would be the one client that
 // a restart refuses.
 func (g *Gateway) lastCall(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, g.lastCalled)
+	ctx, cancel := context.WithTimeout(ctx, g.grace)
 	defer cancel()
 	tick := time.NewTicker(drainTick)
 	defer tick.Stop()

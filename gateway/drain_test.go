@@ -153,7 +153,7 @@ func TestDrainSaysWhatIsLeft(t *testing.T) {
 // in; and let go like all the others.
 func TestDrainLetsInWhoWasAccepted(t *testing.T) {
 	g, _, address := open(t, nil)
-	g.lastCalled = time.Hour // how long it lasts is another test's
+	g.grace = time.Hour // how long it lasts is another test's
 	c := connect(t, address, lines("/ws")[:20])
 	eventually(t, "it is accepted", func() bool { return g.handshakes.Load() == 1 })
 	ended := make(chan error, 1)
@@ -174,23 +174,24 @@ func TestDrainLetsInWhoWasAccepted(t *testing.T) {
 func TestLastCall(t *testing.T) {
 	const ms = time.Millisecond
 	for _, test := range []struct {
-		name                  string
-		shaking               int           // handshakes, of which one ends after
-		ends                  time.Duration // zero: not
-		left, least, most     time.Duration // until ctx ends, zero: never; how long it takes
-		connected, wantsEmpty bool
+		name        string
+		shaking     int           // handshakes
+		done        time.Duration // when one of them is over; zero: never
+		left        time.Duration // until ctx ends; zero: it does not
+		connected   bool          // somebody is
+		least, most time.Duration // that it takes
 	}{
-		{"nobody", 0, 0, 0, 0, 0, false, true},
-		{"nobody, and somebody is connected", 0, 0, 0, 0, 0, true, false},
-		{"one who is done soon", 1, 100 * ms, 0, 100 * ms, 100*ms + drainTick, false, true},
-		{"one who is done at the last moment", 1, lastCallTime - 1, 0, lastCallTime - drainTick, lastCallTime, false, true},
-		{"one who is silent", 1, 0, 0, lastCallTime, lastCallTime, false, true},
-		{"two, of whom one is silent", 2, 100 * ms, 0, lastCallTime, lastCallTime, false, true},
-		{"one who is silent, and the time ends before", 1, 0, 200 * ms, 200 * ms, 200 * ms, false, true},
+		{name: "nobody"},
+		{name: "nobody, and somebody is connected", connected: true},
+		{name: "one who is done soon", shaking: 1, done: 100 * ms, least: 100 * ms, most: 100*ms + drainTick},
+		{name: "one who is done at the last moment", shaking: 1, done: lastCallTime - 1, least: lastCallTime - drainTick, most: lastCallTime},
+		{name: "one who is silent", shaking: 1, least: lastCallTime, most: lastCallTime},
+		{name: "two, of whom one is silent", shaking: 2, done: 100 * ms, least: lastCallTime, most: lastCallTime},
+		{name: "one who is silent, and the time ends before", shaking: 1, left: 200 * ms, least: 200 * ms, most: 200 * ms},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				g := &Gateway{lastCalled: lastCallTime, empty: make(chan struct{})}
+				g := &Gateway{grace: lastCallTime, empty: make(chan struct{})}
 				g.handshakes.Store(int64(test.shaking))
 				if test.connected {
 					g.open = 1
@@ -200,8 +201,8 @@ func TestLastCall(t *testing.T) {
 				if test.left > 0 {
 					time.AfterFunc(test.left, cancel)
 				}
-				if test.ends > 0 {
-					time.AfterFunc(test.ends, func() { g.handshakes.Add(-1) })
+				if test.done > 0 {
+					time.AfterFunc(test.done, func() { g.handshakes.Add(-1) })
 				}
 				begun := time.Now()
 				g.lastCall(ctx)
@@ -214,8 +215,8 @@ func TestLastCall(t *testing.T) {
 					empty = true
 				default:
 				}
-				if !g.isRefusing() || empty != test.wantsEmpty {
-					t.Errorf("refusing %t, empty %t; want true, %t", g.isRefusing(), empty, test.wantsEmpty)
+				if !g.isRefusing() || empty == test.connected {
+					t.Errorf("refusing %t, empty %t; want true, %t", g.isRefusing(), empty, !test.connected)
 				}
 			})
 		})

@@ -139,9 +139,9 @@ func streamed(response *fastcgi.Response) bool {
 	return response.Status >= 200 && response.Status < 300 && formatOf(response.Header) != whole
 }
 
-// take sends the client an answer that has come whole, body behind so many bytes
-// of room, or says what is wrong.
-func (s *session) take(response *fastcgi.Response, body []byte, room int, err error) (r reply, word failure, stderr string) {
+// take sends the client an answer that has come whole, or says what is wrong. The
+// body is b[room:].
+func (s *session) take(response *fastcgi.Response, b []byte, room int, err error) (r reply, word failure, stderr string) {
 	stderr = s.logStderr(response)
 	if err != nil {
 		return reply{}, s.failed(err), stderr
@@ -157,11 +157,11 @@ func (s *session) take(response *fastcgi.Response, body []byte, room int, err er
 		return reply{}, word, stderr
 	}
 	s.apply(r, response.Header)
-	s.sendBody(r, body, room)
+	s.sendBody(r, b, room)
 	return r, "", stderr
 }
 
-// A frame's header has room in front of a reply's body.
+// A frame's header has room in front of a reply's body, or this does not compile.
 const _ = uint(fastcgi.BodyRoom - websocket.FrameRoom)
 
 // apply does what a reply asks for besides its body and its close.
@@ -173,11 +173,11 @@ func (s *session) apply(r reply, h fastcgi.Header) {
 	s.gateway.logUnknown(s.terms.Script, unknownFields(h))
 }
 
-// sendBody sends the body of a reply, or a part of a streamed one: to the
-// client, or to channels if the reply says so. It is behind so many bytes of room,
-// which may be overwritten.
-func (s *session) sendBody(r reply, behind []byte, room int) {
-	body := behind[room:]
+// sendBody sends b[room:], the body of a reply or a part of a streamed one: to
+// the client, or to channels if the reply says so. What is in front of it may be
+// overwritten.
+func (s *session) sendBody(r reply, b []byte, room int) {
+	body := b[room:]
 	op, send, mended := r.opcode(body)
 	if mended {
 		s.gateway.log.Warn("text of PHP is not UTF-8 and goes as binary",
@@ -193,7 +193,7 @@ func (s *session) sendBody(r reply, behind []byte, room int) {
 		}
 	}
 	s.gateway.count.replies.Inc()
-	s.conn.WriteInPlace(op, behind, room) // what is not accepted is counted there
+	s.conn.WriteInPlace(op, b, room) // what is not accepted is counted there
 }
 
 // failed logs why an event has no reply and chooses the word for it.

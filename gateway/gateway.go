@@ -36,7 +36,7 @@ type Gateway struct {
 	handshakes atomic.Int64   // connections that are not upgraded yet
 	heard      atomic.Int64   // of them: those whose request came, or that were one too many
 	shaking    sync.Map       // net.Conn to netip.Prefix: of those, whose share each is counted in
-	lastCalled time.Duration  // how long Shutdown waits for them
+	grace      time.Duration  // how long Shutdown waits for handshakes: lastCallTime, but in tests
 
 	visitors *addresses
 	hub      *hub.Hub[*websocket.Prepared]
@@ -65,7 +65,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{log: o.Logger, boot: randomID(), epoch: time.Now(), lastCalled: lastCallTime, empty: make(chan struct{}), visitors: newAddresses(o.PerAddress),
+	g := &Gateway{log: o.Logger, boot: randomID(), epoch: time.Now(), grace: lastCallTime, empty: make(chan struct{}), visitors: newAddresses(o.PerAddress),
 		routes: map[string]*route{}, late: map[*fastcgi.Client]*mailbox{}, unknown: map[string]bool{}}
 	list, err := o.terms(g.boot)
 	if err != nil {

@@ -67,13 +67,13 @@ func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 
 // admit gives a guest a place, if there is one.
 func (g *Gateway) admit(v *guest) (*session, *rebuff) {
-	var visitor *visitor
+	var who *visitor
 	result, ok := refusedBuffers, !g.conns.Pressed()
 	if ok {
 		result, ok = refusedMemory, !g.opts().MemoryShort()
 	}
 	if ok {
-		visitor, result, ok = g.enter(v.route, v.visitor)
+		who, result, ok = g.enter(v.route, v.visitor)
 	}
 	switch {
 	case result == refusedPath:
@@ -82,7 +82,7 @@ func (g *Gateway) admit(v *guest) (*session, *rebuff) {
 		return nil, &rebuff{result, http.StatusServiceUnavailable, "no more connections at the moment", http.Header{"Retry-After": {"5"}}}
 	}
 	s := &session{gateway: g, route: v.route, joined: v.joined, terms: v.joined, id: randomID(), since: time.Now().UnixMilli(),
-		remote: v.request.peer.addr, visitor: visitor}
+		remote: v.request.peer.addr, visitor: who}
 	if s.joined.has(eventConnect) {
 		s.identify(&v.params, "") // until PHP has answered
 	} else {

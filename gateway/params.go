@@ -132,7 +132,7 @@ func (b *blocks) addHeader(name string, values []string) {
 }
 
 // commonParam is the param of a header that many visitors have alike, empty for
-// all others. Unknown ones may be secrets, so these are written out.
+// all others. Any other may be a secret, so these are written out.
 func commonParam(name string) string {
 	switch name {
 	case "Accept":

@@ -9,7 +9,8 @@ import (
 	"ws-fpm/websocket"
 )
 
-// A plain is memory in which requests are put down, one after the other.
+// A plain is memory in which requests are put down, one after the other, without
+// making it anew.
 type plain struct {
 	fields  []websocket.RequestField
 	request http.Request
@@ -18,8 +19,8 @@ type plain struct {
 	values  []string
 }
 
-// maxPlain is how many fields a request may have for its memory to be used
-// again: one with many must not make those that come after it dearer.
+// maxPlain is how many fields memory may have room for to be used again: it is
+// cleared each time, and one large request must not make all later ones dearer.
 const maxPlain = 32
 
 // emptied gives the memory of p for another request.

@@ -162,12 +162,12 @@ func (s *session) Received(response *fastcgi.Response, err error) {
 	}
 	defer s.gateway.work.Done()
 	defer s.rescue()
-	var body []byte
+	var b []byte
 	room := 0
 	if err == nil {
-		body, room = response.RoomAndBody(), fastcgi.BodyRoom
+		b, room = response.RoomAndBody(), fastcgi.BodyRoom
 	}
-	s.settle(s.take(response, body, room, err))
+	s.settle(s.take(response, b, room, err))
 	s.goOn()
 }
 
@@ -197,10 +197,9 @@ func (s *session) serve(m message) {
 	s.goOn()
 }
 
-// busyRest is the time from a message that found no room with PHP to the next one
-// that waits on the same connection. Without it, whoever sends much to a pool that
-// is full is told so as fast as the processor can say it, at the cost of all
-// others.
+// busyRest is the time from a message that found no room with PHP to the next that
+// waits on the same connection. Without it, who sends much to a full pool would be
+// told so as fast as the processor can say it, at the cost of all others.
 const busyRest = 50 * time.Millisecond
 
 // rest goes on after busyRest.
