@@ -29,27 +29,7 @@ echo $m;
 `)
 	conf := f.config("drain = 25s", "/ws drain.php\nevents = message, disconnect")
 	g := startGateway(t, strings.Replace(conf, "[route", "max_conns = 4\n[route", 1))
-	clients := make([]*client, n)
-	var opening sync.WaitGroup
-	for part := range 8 {
-		opening.Go(func() {
-			for i := part; i < n; i += 8 {
-				c, err := connect(g.at("/ws"))
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				clients[i] = c
-			}
-		})
-	}
-	opening.Wait()
-	if t.Failed() {
-		t.FailNow()
-	}
-	for _, c := range clients {
-		defer c.conn.Close()
-	}
+	clients := connectMany(t, g, n)
 	for _, c := range clients[:2] {
 		c.text("slow")
 	}
@@ -109,22 +89,12 @@ echo $m;
 	if len(told) != n || slices.ContainsFunc(told, func(code string) bool { return code != "1001" }) {
 		t.Errorf("PHP was told of %d; want %d, each with 1001", len(told), n)
 	}
-	ran, err := os.ReadFile(f.file("var/ran"))
+	record, err := os.ReadFile(f.file("var/ran"))
 	if err != nil {
 		t.Error(err)
 	}
-	heard := map[string]int{}
-	for _, one := range answers {
-		for m := range one {
-			heard[m]++
-		}
-	}
-	lost := 0
-	for _, m := range strings.Fields(string(ran)) {
-		if heard[m]--; heard[m] < 0 {
-			lost++
-		}
-	}
+	ran := strings.Fields(string(record))
+	lost := unanswered(ran, answers)
 	if lost > 0 || !answers[0]["slow"] || !answers[1]["slow"] {
 		t.Errorf("%d answers were lost of what PHP has run, the slow ones: %v", lost, answers[:2])
 	}
@@ -143,8 +113,50 @@ echo $m;
 	for s := range int(last/time.Second) + 1 {
 		histogram = append(histogram, fmt.Sprintf("%ds: %d", s, buckets[s]))
 	}
-	t.Logf("figure: 53 SIGTERM: %d connections, %d messages said meanwhile, %d run, %d of their answers lost; closes by second: %s; the last after %v, exit 0 after %v, %d disconnects delivered",
-		n, said, len(strings.Fields(string(ran))), lost, strings.Join(histogram, ", "), last.Round(time.Millisecond), took.Round(time.Millisecond), len(told))
+	figure(t, "53 SIGTERM", "%d connections, %d messages said meanwhile, %d run, %d of their answers lost; closes by second: %s; the last after %v, exit 0 after %v, %d disconnects delivered",
+		n, said, len(ran), lost, strings.Join(histogram, ", "), last.Round(time.Millisecond), took.Round(time.Millisecond), len(told))
+}
+
+// connectMany opens n connections to /ws, a few at a time.
+func connectMany(t *testing.T, g *gateway, n int) []*client {
+	t.Helper()
+	clients := make([]*client, n)
+	var work sync.WaitGroup
+	for part := range 8 {
+		work.Go(func() {
+			for i := part; i < n; i += 8 {
+				c, err := connect(g.at("/ws"))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				t.Cleanup(func() { c.conn.Close() })
+				clients[i] = c
+			}
+		})
+	}
+	work.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return clients
+}
+
+// unanswered is how many of the messages that PHP has run no client has the
+// answer to.
+func unanswered(ran []string, answers []map[string]bool) (n int) {
+	heard := map[string]int{}
+	for _, one := range answers {
+		for m := range one {
+			heard[m]++
+		}
+	}
+	for _, m := range ran {
+		if heard[m]--; heard[m] < 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // TestDrainOfHungScripts: with every worker hung the program ends all the same,

@@ -54,13 +54,7 @@ func (f *phpFPM) begun(event, id string) (records []eventRecord) {
 	return records
 }
 
-// release has an event go on that waits for that.
-func (f *phpFPM) release(what string) {
-	f.t.Helper()
-	writeFile(f.t, f.file("var/"+what), "")
-}
-
-// ended counts the ends of an event of one connection or, "", of all.
+// endedEvents counts the ends of an event of one connection or, "", of all.
 func (f *phpFPM) endedEvents(event, id string) (n int) {
 	f.t.Helper()
 	for _, r := range f.events() {
@@ -69,6 +63,12 @@ func (f *phpFPM) endedEvents(event, id string) (n int) {
 		}
 	}
 	return n
+}
+
+// release has the event go on whose orders say to wait for what.
+func (f *phpFPM) release(what string) {
+	f.t.Helper()
+	writeFile(f.t, f.file("var/"+what), "")
 }
 
 // eventsConfig is a configuration of one pool and one route, /ws, to
