@@ -14,8 +14,8 @@ import (
 // up: its client would not wait much longer either.
 const turnPatience = 5 * time.Second
 
-// maxRest is how long a turn rests at most. What it took is measured by the clock,
-// and that may stand still for the program, but not the program's clients.
+// maxRest is how long a turn rests at most. It rests for what it took by the
+// clock, which goes on while the machine or the program is paused.
 const maxRest = 10 * time.Millisecond
 
 // errNoTurn ends a TLS handshake whose turn did not come in time.
