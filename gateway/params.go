@@ -215,15 +215,19 @@ func forwards(name string, trusted bool) bool {
 
 // plainName reports whether name is of [A-Za-z0-9-] only. Others, X_A or X.A,
 // would become the param of another header, which PHP could not tell apart.
-func plainName(name string) bool {
-	for i := range len(name) {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-':
+func plainName(name string) bool { return name != "" && madeOf(name, "-") }
+
+// madeOf reports whether s has no characters but letters and digits of ASCII and
+// those of others.
+func madeOf(s, others string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte(others, c) >= 0:
 		default:
 			return false
 		}
 	}
-	return name != ""
+	return true
 }
 
 // serverName is the host that the client asked for, without its port, if it
@@ -233,15 +237,7 @@ func serverName(host, fallback string) string {
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
 		name = host[:i]
 	}
-	for i := range len(name) {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
-			c == '-', c == '.', c == ':', c == '[', c == ']':
-		default:
-			return fallback
-		}
-	}
-	if name == "" {
+	if name == "" || !madeOf(name, "-.:[]") {
 		return fallback
 	}
 	return name

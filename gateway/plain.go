@@ -68,18 +68,15 @@ func (p *plain) read(head websocket.RequestHead) (r *http.Request, ok bool) {
 // readTarget does without package net/url where there is nothing to decode.
 func (p *plain) readTarget(target string) bool {
 	path, query, _ := strings.Cut(target, "?")
-	for i := range len(path) {
-		switch c := path[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '/', c == '-', c == '_', c == '.', c == '~':
-		default:
-			u, err := url.ParseRequestURI(target)
-			if err == nil {
-				p.url = *u
-			}
-			return err == nil
-		}
+	if madeOf(path, "/-_.~") {
+		p.url = url.URL{Path: path, RawQuery: query}
+		return true
 	}
-	p.url = url.URL{Path: path, RawQuery: query}
+	u, err := url.ParseRequestURI(target)
+	if err != nil {
+		return false
+	}
+	p.url = *u
 	return true
 }
 
@@ -100,13 +97,4 @@ func canonical(name string) string {
 }
 
 // plainHost reports whether s can be nothing but a host and a port.
-func plainHost(s string) bool {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._:[]", c) >= 0:
-		default:
-			return false
-		}
-	}
-	return s != ""
-}
+func plainHost(s string) bool { return s != "" && madeOf(s, "-._:[]") }
