@@ -12,6 +12,10 @@ const (
 	maxPooled  = 2 << 20  // larger buffers are left to the garbage collector
 	minLarge   = 2 * maxPlain
 	largeSizes = 7 // minLarge, twice that, and so on up to maxPooled
+
+	// Each of the large sizes has so many bytes more: a body of a power of two
+	// bytes is to find room behind BodyRoom, and not to take twice its size.
+	slack = BodyRoom
 )
 
 var (
@@ -31,14 +35,14 @@ func growBuf(b *[]byte, n int) *[]byte {
 	switch {
 	case n <= cap(*b):
 		return b
-	case n <= maxPlain || n > maxPooled:
+	case n <= maxPlain || n > maxPooled+slack:
 		*b = slices.Grow(*b, n-len(*b))
 		return b
 	}
 	i := sizeOf(n)
 	next, ok := largeBufs[i].Get().(*[]byte)
 	if !ok {
-		made := make([]byte, 0, minLarge<<i)
+		made := make([]byte, 0, minLarge<<i+slack)
 		next = &made
 	}
 	*next = append(*next, *b...)
@@ -50,13 +54,14 @@ func growBuf(b *[]byte, n int) *[]byte {
 // are needed. By itself it would grow by a quarter, and be copied each time.
 func replyRoom(n, size int) int {
 	if size >= maxPlain {
+		size &^= slack
 		return max(n, 2*size, min(4*size, maxPooled))
 	}
 	return max(n, 2*size)
 }
 
 // sizeOf is the first of the large sizes that has room for n bytes.
-func sizeOf(n int) int { return bits.Len(uint((n - 1) / minLarge)) }
+func sizeOf(n int) int { return bits.Len(uint((n - slack - 1) / minLarge)) }
 
 func putBuf(b *[]byte) {
 	if b == nil {
@@ -67,7 +72,7 @@ func putBuf(b *[]byte) {
 	case n <= maxPlain:
 		*b = (*b)[:0]
 		plainBufs.Put(b)
-	case n >= minLarge && n <= maxPooled && n == minLarge<<sizeOf(n):
+	case n > maxPlain && n <= maxPooled+slack && n == minLarge<<sizeOf(n)+slack:
 		*b = (*b)[:0]
 		largeBufs[sizeOf(n)].Put(b)
 	}

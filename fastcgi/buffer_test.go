@@ -4,19 +4,19 @@ package fastcgi
 
 import "testing"
 
-// What a buffer holds of memory is at most twice what is asked for, beyond the
-// size that serves whatever comes.
+// What a buffer holds of memory is at most twice what is asked for, room for a
+// frame's header apart, beyond the size that serves whatever comes.
 func TestGrowBuf(t *testing.T) {
 	for _, test := range []struct{ n, least, most int }{
 		{1, 1, maxPlain},
 		{maxPlain, maxPlain, maxPlain},
-		{maxPlain + 1, minLarge, minLarge},
-		{minLarge, minLarge, minLarge},
-		{minLarge + 1, 2 * minLarge, 2 * minLarge},
-		{1 << 20, 1 << 20, 1 << 20},
-		{1<<20 + 1, maxPooled, maxPooled},
-		{maxPooled, maxPooled, maxPooled},
-		{maxPooled + 1, maxPooled + 1, maxPooled + maxPooled/2},
+		{maxPlain + 1, minLarge, minLarge + slack},
+		{minLarge + slack, minLarge + slack, minLarge + slack},
+		{minLarge + slack + 1, 2 * minLarge, 2*minLarge + slack},
+		{1<<20 + slack, 1<<20 + slack, 1<<20 + slack},
+		{1<<20 + slack + 1, maxPooled, maxPooled + slack},
+		{maxPooled + slack, maxPooled + slack, maxPooled + slack},
+		{maxPooled + slack + 1, maxPooled + slack + 1, maxPooled + maxPooled/2},
 	} {
 		for range 2 { // made, and then kept
 			b := []byte("content")
@@ -41,7 +41,8 @@ func TestReplyRoom(t *testing.T) {
 		{"a part longer than that", 70_000, 1000, 70_000},
 		{"the last that doubles", maxPlain, maxPlain - 1, 2*maxPlain - 2},
 		{"a long one grows fourfold", maxPlain + 1, maxPlain, 4 * maxPlain},
-		{"up to the largest that is kept", 1<<20 + 1, 1 << 20, maxPooled},
+		{"a long one of a size that is kept, fourfold without what that has more", minLarge + slack + 1, minLarge + slack, 4 * minLarge},
+		{"up to the largest that is kept", 1<<20 + slack + 1, 1<<20 + slack, maxPooled},
 		{"and doubles from there", maxPooled + 1, maxPooled, 2 * maxPooled},
 	} {
 		if got := replyRoom(test.n, test.size); got != test.want {
