@@ -12,6 +12,10 @@ const (
 	// of work that is done is back after two of them.
 	trimInterval = 4 * time.Second
 
+	// trimLitter is how many bytes have to have been allocated since for a lull to
+	// be worth a collection, if Go has made none.
+	trimLitter = 1 << 20
+
 	// trimLeast is how many clients have to have gone for it to be worth a
 	// collection: each leaves some 8 KiB.
 	trimLeast = 512
@@ -26,7 +30,7 @@ func trimMemory(ctx context.Context, clients func() int, short func() bool) {
 	tick := time.NewTicker(trimInterval)
 	defer tick.Stop()
 	var c crowd
-	l := lull{last: collections()}
+	l := lull{last: allocations()}
 	l.told = l.last
 	for {
 		select {
@@ -34,12 +38,12 @@ func trimMemory(ctx context.Context, clients func() int, short func() bool) {
 			return
 		case <-tick.C:
 		}
-		gone, quiet := c.left(clients()), l.begun(collections())
+		gone, quiet := c.left(clients()), l.begun(allocations())
 		if gone || quiet || short() {
 			runtime.GC()         // what is in pools stays for one more
 			debug.FreeOSMemory() // which is another
-			l.told = collections()
-			l.last = l.told
+			l.last = allocations()
+			l.told = l.last
 		}
 	}
 }
@@ -49,13 +53,24 @@ func collections() uint64 {
 	return runtimeMetric("/gc/cycles/total:gc-cycles").Uint64()
 }
 
-// A lull is an interval in which no more has been allocated than Go lets lie.
-type lull struct{ last, told uint64 }
+// Work is what Go has done for memory so far.
+type work struct {
+	collections uint64
+	bytes       uint64 // allocated
+}
 
-// begun takes note of how many collections there have been, and reports whether
-// there were some since it was told, but none of late.
-func (l *lull) begun(now uint64) bool {
-	quiet := now == l.last && now != l.told
+func allocations() work {
+	return work{collections(), runtimeMetric("/gc/heap/allocs:bytes").Uint64()}
+}
+
+// A lull is an interval in which no more has been allocated than Go lets lie.
+type lull struct{ last, told work }
+
+// begun takes note of the work so far, and reports whether there was some since
+// it was told, but no collection of late.
+func (l *lull) begun(now work) bool {
+	done := now.collections != l.told.collections || now.bytes-l.told.bytes >= trimLitter
+	quiet := now.collections == l.last.collections && done
 	l.last = now
 	return quiet
 }

@@ -41,17 +41,22 @@ func TestCrowd(t *testing.T) {
 }
 
 func TestLull(t *testing.T) {
+	const mib = 1 << 20
 	for _, test := range []struct {
 		name string
-		now  []uint64 // collections so far, of which there had been 5
-		want []int    // at which of them a lull has begun
+		now  []work // so far; before it there had been 5 collections, and 8 MiB
+		want []int  // at which of them a lull has begun
 	}{
-		{"none at all", []uint64{5, 5, 5}, nil},
-		{"some, and more, and then none", []uint64{6, 9, 9, 9}, []int{2, 3}}, // until it is told
-		{"always some", []uint64{6, 7, 8}, nil},
+		{"nothing at all", []work{{5, 8 * mib}, {5, 8 * mib}}, nil},
+		{"collections, and more, and then none", []work{{6, 8 * mib}, {9, 8 * mib}, {9, 8 * mib}, {9, 8 * mib}}, []int{2, 3}}, // until it is told
+		{"always some", []work{{6, 9 * mib}, {7, 10 * mib}, {8, 11 * mib}}, nil},
+		{"less litter than a collection is worth", []work{{5, 9*mib - 1}}, nil},
+		{"so much litter", []work{{5, 9 * mib}}, []int{0}},
+		{"little by little", []work{{5, 8*mib + mib/2}, {5, 9 * mib}}, []int{1}},
+		{"litter that Go has collected of late", []work{{6, 9 * mib}}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			l := lull{5, 5}
+			l := lull{work{5, 8 * mib}, work{5, 8 * mib}}
 			var got []int
 			for i, now := range test.now {
 				if l.begun(now) {
