@@ -13,7 +13,8 @@ import (
 // the [Watcher] waits for it.
 //
 // System calls on it are counted, so that its number is not closed, and given to
-// another connection, while one is under way.
+// another connection, while one is under way. Package websocket has the like, but
+// neither of the two packages knows the other.
 type socket struct {
 	fd    int
 	state atomic.Int32 // calls under way, and socketClosed
