@@ -377,3 +377,52 @@ func TestArrivalsThatHaveSpoken(t *testing.T) {
 		})
 	}
 }
+
+// Who was waited for at the door is waited for no more while its handler, or a
+// limit, has it not be read: what it goes on sending would be reported again and
+// again, and a loop that has nothing to do would never rest.
+func TestArrivalThatIsNotReadAtOnce(t *testing.T) {
+	var three []byte
+	for range 3 {
+		three = append(three, clientFrame(Text, "x")...)
+	}
+	for _, test := range []struct {
+		name  string
+		first []byte
+		more  bool // the handler wants more messages
+		state readerState
+	}{
+		{"its handler has enough", clientFrame(Text, "x"), false, paused},
+		{"it sends more than it may", three, true, throttled},
+		{"it breaks the protocol, and is owed an answer", []byte("xxxx"), true, paused},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			type what struct {
+				state   readerState
+				watched uint32
+			}
+			got := make(chan what, 1)
+			d := new(doorkeeper)
+			d.greet = func(a *Arrival, first []byte) {
+				p := &peer{t: t, fails: make(chan *ProtocolError, 1), ended: make(chan Closing, 1)}
+				p.onMessage = func(Opcode, []byte) bool { return test.more }
+				p.onFail = func(*ProtocolError) {}
+				p.c = a.Upgrade(p, Limits{MessageRate: 1})
+				p.c.Start(first)
+				p.c.mu.Lock()
+				got <- what{readerState(p.c.reader.Load()), p.c.watched}
+				p.c.mu.Unlock()
+			}
+			s, address, _, _ := receiveAt(t, d, time.Minute)
+			client := knock(t, address)
+			eventually(t, "it is waited for", func() bool {
+				a := s.acceptors[0].waiting.head()
+				return a != nil && a.owner.Load() == arrivalWaits
+			})
+			client.Write(test.first)
+			if w := receive(t, got); w != (what{test.state, 0}) {
+				t.Errorf("its reader is in state %d, and it is watched for %d; want state %d, not watched", w.state, w.watched, test.state)
+			}
+		})
+	}
+}

@@ -107,7 +107,9 @@ func (c *Conn) Start(early []byte) {
 	if !c.move(fresh, reading) {
 		return
 	}
-	c.unarmed = true
+	c.mu.Lock()
+	c.unarmed = c.watched&readable == 0 // who has arrived in silence is waited for already
+	c.mu.Unlock()
 	if c.feed(early) {
 		c.park()
 	}
