@@ -146,11 +146,12 @@ func (c *Client) attempt(ctx context.Context, req *Request, entered time.Time) (
 			return nil, err
 		}
 		if cn == nil {
-			if cn, err = c.open(ctx, req.Class, alone, entered); err != nil {
+			fresh := false
+			if cn, fresh, err = c.open(ctx, req.Class, alone, entered); err != nil {
 				putBuf(r.wire)
 				return nil, err
 			}
-			if !cn.watch() {
+			if fresh && !cn.watch() {
 				c.work.Go(cn.readLoop)
 			}
 		}
@@ -166,21 +167,22 @@ func (c *Client) attempt(ctx context.Context, req *Request, entered time.Time) (
 	}
 }
 
-// open opens a connection in a slot that was granted. The caller has it read.
-func (c *Client) open(ctx context.Context, class Class, alone bool, entered time.Time) (*conn, *Error) {
+// open opens a connection in a slot that was granted. The caller has it read if
+// it is fresh: one that another request has left instead is read already.
+func (c *Client) open(ctx context.Context, class Class, alone bool, entered time.Time) (cn *conn, fresh bool, fail *Error) {
 	nc, cn, err := c.dial(ctx, alone, entered)
 	if err != nil {
 		c.putBack(nil, class)
-		return nil, err
+		return nil, false, err
 	}
 	if cn != nil {
-		return cn, nil
+		return cn, false, nil
 	}
 	if cn = c.join(nc); cn == nil {
 		c.putBack(nil, class)
-		return nil, closedError()
+		return nil, false, closedError()
 	}
-	return cn, nil
+	return cn, true, nil
 }
 
 // join makes nc a connection of the pool, or closes it if the client is closed.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -213,5 +214,95 @@ func TestStartConnectsInPlace(t *testing.T) {
 	}
 	if s := c.Stats(); s.Open != 0 || s.Reused != 0 || s.Completed != requests {
 		t.Errorf("%+v; want none open, none reused, all complete", s)
+	}
+}
+
+// A request that finds the backlog full takes the connection that another has
+// left. Somebody reads that already: two would have its bytes change places.
+func TestFullBacklogTakesWhatIsLeft(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		ask  func(c *Client, body string, got wholes)
+	}{
+		{"a request that nobody waits for", func(c *Client, body string, got wholes) {
+			if !c.Start(t.Context(), &Request{Body: []byte(body)}, 100, got) {
+				t.Fatal("not started")
+			}
+		}},
+		{"one that is waited for", func(c *Client, body string, got wholes) {
+			go func() {
+				var w struct {
+					body string
+					err  error
+				}
+				r, err := c.Do(context.Background(), &Request{Body: []byte(body)})
+				if w.err = err; err == nil {
+					var b []byte
+					b, w.err = r.AppendBody(nil, 100)
+					w.body = string(b)
+				}
+				got <- w
+			}()
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path, listener := backlogged(t)
+			defer listener.Close()
+			l := &lookout{t: t}
+			defer l.end()
+			c, err := New(Options{Network: "unix", Address: path, MaxConns: 2, KeepAlive: time.Minute})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.WatchWith(l)
+			got := make(wholes, 2)
+			test.ask(c, "first", got)
+			nc, err := listener.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			filler, err := net.Dial("unix", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer filler.Close()
+			release := make(chan struct{})
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				defer nc.Close()
+				(&session{Conn: nc, peer: &server{t: t}}).php(func(_ int, c call) []byte { <-release; return echo(c) })
+			})
+			test.ask(c, "second", got)
+			until := func(ok func() bool) {
+				for tick := time.NewTicker(time.Millisecond); !ok(); <-tick.C {
+				}
+			}
+			until(func() bool { return c.n.dialErrors.Load() > 0 })
+			close(release)
+			var bodies []string
+			for range 2 {
+				o := <-got
+				if bodies = append(bodies, o.body); o.err != nil {
+					t.Error(o.err)
+				}
+			}
+			if slices.Sort(bodies); !slices.Equal(bodies, []string{"first", "second"}) {
+				t.Errorf("the replies are %q", bodies)
+			}
+			until(func() bool { return c.Stats().Idle == 1 })
+			if n := l.watching(); n != 1 {
+				t.Errorf("the connection is watched %d times", n)
+			}
+			if s := c.Stats(); s.Open != 1 || s.Reused != 1 {
+				t.Errorf("%d connections, %d used again; want one", s.Open, s.Reused)
+			}
+			if err := c.Close(context.Background()); err != nil {
+				t.Error(err)
+			}
+			wg.Wait()
+			if n := l.watching(); n != 0 {
+				t.Errorf("%d are watched that are closed", n)
+			}
+		})
 	}
 }

@@ -164,11 +164,12 @@ func (c *Client) carry(r *Response, granted bool) {
 		c.recheckKeep(r)
 		read := func() {}
 		if cn == nil {
-			if cn, err = c.open(ctx, r.class, false, entered); err != nil {
+			fresh := false
+			if cn, fresh, err = c.open(ctx, r.class, false, entered); err != nil {
 				c.failed(r, err)
 				return
 			}
-			if !r.keep && !cn.plain || !cn.watch() {
+			if fresh && (!r.keep && !cn.plain || !cn.watch()) {
 				read = cn.readLoop // for one reply it is not worth to be watched
 			}
 		}
