@@ -177,7 +177,7 @@ func (s *session) left() (messages int, owed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	messages = len(s.queue)
-	if s.serving {
+	if s.serving && !s.resting {
 		messages++
 	}
 	return messages, s.joined.has(eventDisconnect)

@@ -109,6 +109,15 @@ func TestFailure(t *testing.T) {
 // Who sends much to a pool that is full is told so at a pace, in order, and is
 // served when there is room.
 func TestRefusedMessagesRest(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		atOnce bool
+	}{{"all at once", true}, {"each when the one before was refused", false}} {
+		t.Run(test.name, func(t *testing.T) { refusedMessagesRest(t, test.atOnce) })
+	}
+}
+
+func refusedMessagesRest(t *testing.T, atOnce bool) {
 	b := newBackend(t, func(o *fastcgi.Options) { o.MaxConns, o.Queue = 1, 1 })
 	g := newGateway(t, Options{Routes: []Route{{Prefix: "/ws", Script: "/p/ws.php", Backend: b.client}}})
 	address := serve(t, g)
@@ -119,8 +128,13 @@ func TestRefusedMessagesRest(t *testing.T) {
 	c := dial(t, address)
 	begun := time.Now()
 	const n = 4
-	c.say(numbered("echo %d", 1, n+1)...)
+	if atOnce {
+		c.say(numbered("echo %d", 1, n+1)...)
+	}
 	for i := range n {
+		if !atOnce {
+			c.say("echo x")
+		}
 		if seq := c.wantError("backend_busy"); seq != i+1 {
 			t.Errorf("seq is %d, want %d", seq, i+1)
 		}

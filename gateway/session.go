@@ -55,6 +55,7 @@ type session struct {
 	how     *websocket.Closing // by what the socket is gone; nil: it is not
 
 	refused   bool              // the last message found no room with PHP
+	resting   bool              // so PHP is asked nothing until busyRest is over, though serving is set
 	interrupt bool              // the next message ends the stream
 	cut       bool              // it was ended before its end
 	noStream  bool              // nobody is left to read one
@@ -197,9 +198,10 @@ func (s *session) serve(m message) {
 	s.goOn()
 }
 
-// busyRest is the time from a message that found no room with PHP to the next that
-// waits on the same connection. Without it, who sends much to a full pool would be
-// told so as fast as the processor can say it, at the cost of all others.
+// busyRest is the time from a message that found no room with PHP to the next of
+// the same connection, whether that waits already or is yet to come. Without it,
+// who sends much to a full pool would be told so as fast as the processor can say
+// it, at the cost of all others.
 const busyRest = 50 * time.Millisecond
 
 // rest goes on after busyRest.
@@ -215,13 +217,12 @@ func (s *session) rest() {
 // next gives the next message, or ends serving, or puts both off.
 func (s *session) next() (m message, more bool) {
 	s.mu.Lock()
-	if s.refused {
-		s.refused = false
-		if len(s.queue) > 0 {
-			s.mu.Unlock()
-			s.rest()
-			return message{}, false
-		}
+	s.resting = s.refused && (len(s.queue) > 0 || s.last == nil && !s.ended)
+	s.refused = false
+	if s.resting {
+		s.mu.Unlock()
+		s.rest()
+		return message{}, false
 	}
 	if len(s.queue) == 0 {
 		last, ended := s.last, s.ended
