@@ -130,12 +130,9 @@ func (a *acceptor) admit(fd int, from syscall.Sockaddr, buf []byte) {
 // await has the loop of v wait for its first bytes.
 func (a *acceptor) await(v *Arrival) {
 	a.waiting.add(v)
-	a.mu.Lock()
-	closed := a.closed
-	a.mu.Unlock()
 	v.watched = readable
 	watched := descriptor{fd: int32(v.fd)}
-	if closed || v.loop.poll.watch(&watched, v.ticket, 0, readable) != nil {
+	if v.loop.poll.watch(&watched, v.ticket, 0, readable) != nil {
 		v.leave()
 		return
 	}
