@@ -206,17 +206,21 @@ func TestBuffersKeepNewcomersOut(t *testing.T) {
 }
 
 // A message for which there is no room costs its sender the connection, and PHP
-// does not see it. A small one that PHP takes at once needs none.
+// does not see it. A small one that PHP takes at once, or that waits alone, needs
+// none.
 func TestBuffersRefuseAMessage(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		busy    bool // PHP works on one before it
+		behind  bool // another one that waits
 		size    int
 		refused bool
 	}{
-		{"as large as needs no room", false, bodySize, false},
-		{"one byte more", false, bodySize + 1, true},
-		{"a small one that has to wait", true, 10, true},
+		{"as large as needs no room", false, false, bodySize, false},
+		{"one byte more", false, false, bodySize + 1, true},
+		{"as large as may wait alone", true, false, bodySize, false},
+		{"one byte more that has to wait", true, false, bodySize + 1, true},
+		{"a small one behind another that waits", true, true, 10, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			g, b, address := open(t, func(r *Route, o *Options) { o.Buffers = 1_000_000 })
@@ -228,15 +232,21 @@ func TestBuffersRefuseAMessage(t *testing.T) {
 				b.began("hold 0")
 			}
 			full.conn.Hold(900_000)
-			c.say(sized(1, 10))
+			if !test.busy || test.behind {
+				c.say(sized(1, 10))
+			}
 			if !test.busy {
 				c.hear("11111")
 			}
 			full.conn.Hold(20_000) // it is shed for that, but holds on, and more
 			eventually(t, "it is shed", func() bool { return count(g, "ws_fpm_cut_total", `cause="buffers"`) == 1 })
-			full.conn.Hold(580_000 - cost(test.busy))
+			full.conn.Hold(580_000 - cost(test.behind))
 			c.say(sized(2, test.size))
 			if !test.refused {
+				b.releaseAll()
+				if test.busy {
+					c.hear("0")
+				}
 				c.hear(strings.TrimPrefix(sized(2, test.size), "echo "))
 			} else {
 				c.wantClose(1013, "overloaded")
@@ -250,7 +260,7 @@ func TestBuffersRefuseAMessage(t *testing.T) {
 					t.Error("PHP has seen it")
 				}
 			}
-			full.conn.Hold(-1_500_000 + cost(test.busy))
+			full.conn.Hold(-1_500_000 + cost(test.behind))
 		})
 	}
 }

@@ -106,6 +106,9 @@ func (s *session) Message(op websocket.Opcode, payload []byte) (more bool) {
 	}
 	body := copyBody(payload)
 	m := message{op, body, cap(body) + messageCost}
+	// Whoever has an answer may speak again before we are done with it. That is
+	// not to cost the connection, as more does when memory is short.
+	alone := len(s.queue) == 0 && len(body) <= bodySize
 	s.queue = append(s.queue, m)
 	s.queued += len(payload)
 	s.paused = s.fullLocked()
@@ -118,7 +121,11 @@ func (s *session) Message(op websocket.Opcode, payload []byte) (more bool) {
 	if stop != nil {
 		stop.Close()
 	}
-	s.conn.Hold(m.held) // not under the lock: it may find this client to be the one to go
+	if alone {
+		s.conn.Charge(m.held)
+	} else {
+		s.conn.Hold(m.held) // not under the lock: it may find this client to be the one to go
+	}
 	if paused {
 		s.gateway.count.pauses.Inc()
 	}

@@ -278,3 +278,24 @@ func TestBudgetShedsWhoHasEnded(t *testing.T) {
 		}
 	})
 }
+
+// Who holds little does not go for what others have taken since all were looked
+// at.
+func TestBudgetLooksAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, piped, Options{Buffers: 10_000})
+		small, late, large := h.enter(Limits{}), h.enter(Limits{}), h.enter(Limits{})
+		holding(small, 100)
+		large.onShed = func() {
+			large.c.Hold(-8950)
+			h.budget.relieving.Store(true) // it is so: who comes over the level relies on that
+			holding(late, 8940)
+		}
+		large.c.Hold(8950)
+		synctest.Wait()
+		if len(large.shed) != 1 || len(late.shed) != 1 || len(small.shed) != 0 {
+			t.Errorf("the large one was shed %d times, the late one %d, the small one %d; want 1, 1, 0",
+				len(large.shed), len(late.shed), len(small.shed))
+		}
+	})
+}

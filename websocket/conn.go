@@ -123,10 +123,8 @@ func (c *Conn) Handler() Handler { return c.handler }
 // case; ok is false if there is no room for them: the handler has been told so
 // by Shed, if that is news, and is not to work on them.
 func (c *Conn) Hold(n int) (ok bool) {
+	c.Charge(n)
 	b := &c.server.budget
-	if b.charge(c, int64(n)) {
-		c.server.relieveLater()
-	}
 	if n <= 0 || !b.full(messagesLevel) {
 		return true
 	}
@@ -134,6 +132,14 @@ func (c *Conn) Hold(n int) (ok bool) {
 		c.shedLoad(&c.server.stats.shedMessages)
 	}
 	return false
+}
+
+// Charge is Hold for what is kept however little room there is. Of that a
+// connection may have little.
+func (c *Conn) Charge(n int) {
+	if c.server.budget.charge(c, int64(n)) {
+		c.server.relieveLater()
+	}
 }
 
 // shedLoad closes c because it holds more than any other, or wants room where

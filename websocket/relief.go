@@ -18,17 +18,25 @@ func (s *Server) relieveLater() {
 	}
 }
 
+// relievedBand is how much less than the first a connection may hold, as a
+// divisor, to be closed for the same look at all of them. Others may hold more by
+// then: who holds little is not to go for what they have taken meanwhile.
+const relievedBand = 8
+
 // relieve closes the connections that hold most until there is room again. That
 // is more room than was missing, so that a look at all connections does not
 // follow each byte that comes.
 func (s *Server) relieve() {
 	b := &s.budget
 	for idle := 0; idle < 2; idle++ {
+		var most int64
 		for _, c := range s.holders() {
-			if !b.over(relievedLevel) {
+			n, _ := c.holds.load()
+			most = max(most, n)
+			if !b.over(relievedLevel) || n < most/relievedBand {
 				break
 			}
-			if b.choose(c) {
+			if n > 0 && b.choose(c) {
 				c.shedLoad(&s.stats.shed)
 				idle = -1
 			}
