@@ -9,10 +9,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
 	"runtime"
 	"sync"
-	"syscall"
 	"time"
 
 	"ws-fpm/config"
@@ -42,6 +40,8 @@ func serve(ctx context.Context, args []string, stderr io.Writer) error {
 // serveConfig serves what the configuration says until it is told to stop.
 func serveConfig(ctx context.Context, r *reloader, registry *metrics.Registry) error {
 	c, log := r.config.Load(), r.log
+	heard := heedSignals()
+	defer heard.end()
 	manager, err := newNotifier()
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func serveConfig(ctx context.Context, r *reloader, registry *metrics.Registry) e
 		listeners[i] = patient(l, log, failures)
 	}
 	logStart(everyRecord(log), c, options.MaxConnections, listeners, r.private)
-	p := process{log: log, gateway: g, listeners: listeners, metrics: registry, reloader: r,
+	p := process{log: log, heard: heard, gateway: g, listeners: listeners, metrics: registry, reloader: r,
 		manager: manager, private: r.private}
 	return p.run(ctx)
 }
@@ -96,6 +96,7 @@ func serveConfig(ctx context.Context, r *reloader, registry *metrics.Registry) e
 // A process is what runs between start and stop.
 type process struct {
 	log       *slog.Logger
+	heard     *signals
 	gateway   *gateway.Gateway
 	listeners []net.Listener
 	metrics   *metrics.Registry
@@ -108,16 +109,6 @@ type process struct {
 // run serves until a signal or the end of ctx, then lets clients go. A second
 // signal ends the waiting.
 func (p *process) run(ctx context.Context) error {
-	dump := make(chan os.Signal, 1)
-	signal.Notify(dump, syscall.SIGUSR1)
-	defer signal.Stop(dump)
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-	stop := make(chan os.Signal, 2)
-	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(stop)
-
 	failed := make(chan error, len(p.listeners)+2)
 	var serving sync.WaitGroup
 	for _, l := range p.listeners {
@@ -137,13 +128,13 @@ func (p *process) run(ctx context.Context) error {
 	var cause error
 	for stopping := false; !stopping; {
 		select {
-		case <-dump:
+		case <-p.heard.dump:
 			p.dumpMetrics()
-		case <-hup:
+		case <-p.heard.hup:
 			p.reload()
 		case cause = <-failed:
 			stopping = true
-		case s := <-stop:
+		case s := <-p.heard.stop:
 			p.log.Info("stopping", "signal", s.String(), "drain", p.reloader.config.Load().Drain)
 			stopping = true
 		case <-ctx.Done():
@@ -152,7 +143,7 @@ func (p *process) run(ctx context.Context) error {
 	}
 	p.drain = p.reloader.config.Load().Drain
 	p.told(p.manager.stopping("draining", p.drain+5*time.Second))
-	p.shutdown(stop, hup)
+	p.shutdown(p.heard.stop, p.heard.hup)
 	unwatch()
 	if p.private != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), privateStop)

@@ -207,6 +207,23 @@ func TestKilledAndStartedAgain(t *testing.T) {
 	}
 }
 
+// TestStopWhileStarting: a signal that comes as early as the log says that it
+// starts is heeded. SIGHUP reads the file again, SIGTERM ends it with 0.
+func TestStopWhileStarting(t *testing.T) {
+	t.Parallel()
+	f := startFPM(t, fpmOptions{})
+	file := publicDir(t) + "/ws-fpm.conf"
+	writeFile(t, file, f.config("", "/ws mirror.php"))
+	for range 20 {
+		g := &gateway{t: t, process: startProcess(t, exec.Command(buildBinary(t), "serve", "-config", file))}
+		if !waitUntil(10*time.Second, func() bool { return g.logged(0, "msg=starting") > 0 }) {
+			t.Fatal("it does not start")
+		}
+		g.signal(syscall.SIGHUP)
+		g.stop()
+	}
+}
+
 // TestStartRefuses: what cannot work is one clear line and an exit code, and
 // what may work later is no reason not to start.
 func TestStartRefuses(t *testing.T) {

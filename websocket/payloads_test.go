@@ -138,25 +138,6 @@ func TestDecoderReadsStraightIntoTheMessage(t *testing.T) {
 	}
 }
 
-// A message that gathered in a buffer allocates nothing once there is one.
-func TestDecoderKeepsBuffers(t *testing.T) {
-	if raced {
-		t.Skip("a sync.Pool drops things at random then")
-	}
-	wire := frame(last, Binary, strings.Repeat("x", 300_000))
-	d, b := decoder{maxMessage: 1 << 20}, make([]byte, len(wire))
-	allocs := testing.AllocsPerRun(50, func() {
-		copy(b, wire)
-		for rest := b; len(rest) > 0; rest = rest[min(len(rest), 1000):] {
-			d.next(rest[:min(len(rest), 1000)])
-		}
-		d.release()
-	})
-	if allocs > 6 { // the sizes below minPayload, and whatever the collector takes from the pools
-		t.Errorf("%v allocations, want at most 6", allocs)
-	}
-}
-
 // What is given back is another's: the poison build shows who still reads it.
 func TestPayloadIsGoodUntilRelease(t *testing.T) {
 	text := strings.Repeat("x", 100_000)
