@@ -88,6 +88,22 @@ func (p *server) client(o Options) *Client {
 	return c
 }
 
+// acceptFrom serves whoever comes to l, until that is closed.
+func (p *server) acceptFrom(l net.Listener, wg *sync.WaitGroup, serve func(*session)) {
+	wg.Go(func() {
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer nc.Close()
+				serve(&session{Conn: nc, peer: p})
+			})
+		}
+	})
+}
+
 type countedConn struct {
 	net.Conn
 	peer *server

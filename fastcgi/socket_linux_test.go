@@ -189,18 +189,7 @@ func TestStartConnectsInPlace(t *testing.T) {
 	}
 	for tick := time.NewTicker(time.Millisecond); c.n.dialErrors.Load() == 0; <-tick.C { // two find the backlog full
 	}
-	wg.Go(func() {
-		for {
-			nc, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer nc.Close()
-				(&session{Conn: nc, peer: p}).php(func(_ int, c call) []byte { return echo(c) })
-			})
-		}
-	})
+	p.acceptFrom(listener, &wg, func(s *session) { s.php(func(_ int, c call) []byte { return echo(c) }) })
 	for range requests {
 		if o := <-got; o.err != nil || o.body != "longer than is kept" {
 			t.Errorf("%q, %v", o.body, o.err)

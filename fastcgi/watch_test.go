@@ -95,18 +95,7 @@ func socketServer(t *testing.T, serve func(s *session)) Options {
 	}
 	var wg sync.WaitGroup
 	p := &server{t: t}
-	wg.Go(func() {
-		for {
-			nc, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer nc.Close()
-				serve(&session{Conn: nc, peer: p})
-			})
-		}
-	})
+	p.acceptFrom(l, &wg, serve)
 	t.Cleanup(func() { l.Close(); wg.Wait() })
 	return Options{Network: "unix", Address: path, KeepAlive: time.Minute}
 }
