@@ -10,8 +10,11 @@ import (
 )
 
 // acceptBatch is how many sockets are accepted, and greeted if they have spoken,
-// before others have their turn.
-const acceptBatch = 16
+// before others have their turn. Each takes about as long as acceptWork bytes.
+const (
+	acceptBatch = 16
+	acceptWork  = 32 << 10
+)
 
 // An acceptor accepts sockets in a loop.
 type acceptor struct {
@@ -67,24 +70,26 @@ func (s *Server) Listen(l Listener, g Greeter, silence time.Duration) (end func(
 }
 
 // ready accepts what has come (see tenant).
-func (a *acceptor) ready(buf []byte, _ uint32) {
+func (a *acceptor) ready(buf []byte, _ uint32) (work int) {
 	for range acceptBatch {
 		if !a.fd.use() {
-			return
+			break
 		}
 		fd, from, err := syscall.Accept4(int(a.fd.fd), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
 		a.fd.done()
 		switch err {
 		case nil:
 			a.admit(fd, from, buf)
+			work += acceptWork
 		case syscall.EINTR:
 		case syscall.EAGAIN:
-			return
+			return work
 		default:
 			a.rest(os.NewSyscallError("accept", err))
-			return
+			return work
 		}
 	}
+	return work
 }
 
 // rest accepts nothing for as long as the greeter says.

@@ -68,10 +68,11 @@ const (
 func (a *Arrival) take() bool { return a.owner.CompareAndSwap(arrivalWaits, arrivalTaken) }
 
 // ready reads the first bytes (see tenant).
-func (a *Arrival) ready(buf []byte, _ uint32) {
+func (a *Arrival) ready(buf []byte, _ uint32) (work int) {
 	if a.take() && !a.hear(buf[:readSize]) {
 		a.owner.Store(arrivalWaits)
 	}
+	return 0
 }
 
 // hear reads the first bytes of an arrival that the caller has taken, and has it

@@ -22,22 +22,24 @@ func (c *Conn) flushLaterLocked() {
 }
 
 // flush writes what is queued, as far as the socket takes it and other
-// connections are not kept waiting, in the loop's goroutine.
-func (c *Conn) flush() {
+// connections are not kept waiting, in the loop's goroutine. It returns how many
+// bytes that was.
+func (c *Conn) flush() (written int) {
 	defer c.rescue()
-	for written := 0; written < readSize; {
+	for written < readSize {
 		b := c.nextFrame()
 		if b == nil {
-			return
+			break
 		}
 		n, err := c.fd.tryWrite(b[:min(len(b), readSize)])
 		if n == 0 && err == errAgain {
-			return
+			break
 		}
 		c.blocked.Store(c.server.now())
 		c.drained(n, err != nil && err != errAgain)
 		written += n
 	}
+	return written
 }
 
 // nextFrame gives the rest of the frame that is to be written next. If there is

@@ -9,7 +9,7 @@ import (
 )
 
 // epollBatch is how many readable sockets one wait reports at most.
-const epollBatch = 128
+const epollBatch = 512
 
 // If one wait reports many sockets, the guests that can be read are served in
 // between.
@@ -121,10 +121,11 @@ func control(epfd, fd int, t ticket, was, next uint32) error {
 	return syscall.EpollCtl(epfd, op, fd, &ev)
 }
 
-// wait waits until something can be done with some sockets and calls ready for
-// each with readable, writable or both. It fails once the poller is closed.
-func (p *poller) wait(ready func(t ticket, can uint32)) error {
-	n, err := p.look()
+// wait calls ready for each socket with which something can be done, with
+// readable, writable or both. If block is set and there is none, it waits for
+// one. It fails once the poller is closed.
+func (p *poller) wait(block bool, ready func(t ticket, can uint32)) error {
+	n, err := p.look(block)
 	if err != nil {
 		return err
 	}
@@ -156,8 +157,8 @@ func (p *poller) serveGuests(ready func(t ticket, can uint32)) {
 	}
 }
 
-// look waits for events.
-func (p *poller) look() (n int, err error) {
+// look asks for events, and waits for one if block is set.
+func (p *poller) look(block bool) (n int, err error) {
 	if !p.fd.use() {
 		return 0, net.ErrClosed
 	}
@@ -166,8 +167,12 @@ func (p *poller) look() (n int, err error) {
 		return 0, net.ErrClosed
 	}
 	defer p.end.done()
+	timeout := 0
+	if block {
+		timeout = -1
+	}
 	for {
-		n, err = syscall.EpollWait(int(p.fd.fd), p.events[:], -1)
+		n, err = syscall.EpollWait(int(p.fd.fd), p.events[:], timeout)
 		if p.closed.Load() {
 			return 0, net.ErrClosed
 		}

@@ -28,7 +28,7 @@ func TestTicketIsGoodForOneTenantOnly(t *testing.T) {
 		{"one from a later time", ticket{kb.slot, kb.generation + 1}, nil},
 		{"one for a slot that never was", ticket{99, 0}, nil},
 	} {
-		if got := table.find(test.k); got != test.want {
+		if got, _ := table.find(test.k); got != test.want {
 			t.Errorf("%s finds %v, want %v", test.name, got, test.want)
 		}
 	}
@@ -58,7 +58,7 @@ func TestPollerReportsNoNewTenantForAnOldOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	old.Write([]byte("x"))
-	if err := p.wait(func(got ticket, can uint32) {
+	if err := p.wait(true, func(got ticket, can uint32) {
 		if got != stale || can != readable {
 			t.Errorf("reported %v for %#x, want %v, readable", got, can, stale)
 		}
@@ -83,7 +83,7 @@ func TestPollerReportsNoNewTenantForAnOldOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	next.Write([]byte("y"))
-	if err := p.wait(func(got ticket, _ uint32) {
+	if err := p.wait(true, func(got ticket, _ uint32) {
 		if got != fresh {
 			t.Errorf("reported %v, want %v", got, fresh)
 		}
@@ -127,7 +127,7 @@ func TestPollerIsLevelTriggered(t *testing.T) {
 	}
 	for range 3 {
 		var got []uint32
-		p.wait(func(k ticket, _ uint32) { got = append(got, k.slot) })
+		p.wait(true, func(k ticket, _ uint32) { got = append(got, k.slot) })
 		if len(got) != 1 || got[0] != 0 {
 			t.Fatalf("reported %v, want 0 alone", got)
 		}
@@ -139,7 +139,7 @@ func TestPollerIsLevelTriggered(t *testing.T) {
 		t.Fatalf("read %d, %v; want %v", n, err, errAgain)
 	}
 	done := make(chan error, 1)
-	go func() { done <- p.wait(func(k ticket, _ uint32) { t.Errorf("%v reported, nothing to read", k) }) }()
+	go func() { done <- p.wait(true, func(k ticket, _ uint32) { t.Errorf("%v reported, nothing to read", k) }) }()
 	select {
 	case err := <-done:
 		t.Errorf("wait returned %v though nothing can be read", err)
@@ -181,7 +181,7 @@ func TestPollerServesGuestsBetweenOthers(t *testing.T) {
 	}
 	client.Write([]byte("x")) // the last of all
 	round := func() (order []uint32) {
-		p.wait(func(k ticket, can uint32) {
+		p.wait(true, func(k ticket, can uint32) {
 			if k.slot == guest && can&readable == 0 {
 				t.Error("a guest is reported that cannot be read")
 			}

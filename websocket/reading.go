@@ -35,21 +35,22 @@ func (c *Conn) move(from, to readerState) bool {
 }
 
 // ready serves the socket in the loop's goroutine (see tenant).
-func (c *Conn) ready(buf []byte, can uint32) {
+func (c *Conn) ready(buf []byte, can uint32) (work int) {
 	if can&writable != 0 {
-		c.flush()
+		work = c.flush()
 	}
 	if can&readable != 0 {
-		c.read(buf[:readSize])
+		work += c.read(buf[:readSize])
 	}
+	return work
 }
 
 // read reads what has come, in the loop's goroutine, into its buffer or the
-// decoder's.
-func (c *Conn) read(buf []byte) {
+// decoder's, and returns how many bytes those were.
+func (c *Conn) read(buf []byte) (n int) {
 	defer c.rescueReader()
 	if !c.move(parked, reading) {
-		return // an event from before a pause or the end
+		return 0 // an event from before a pause or the end
 	}
 	b := c.dec.into(buf)
 	direct := &b[0] != &buf[0]
@@ -61,6 +62,7 @@ func (c *Conn) read(buf []byte) {
 	if !direct { // else it is no longer ours
 		poison(buf[:n:n])
 	}
+	return n
 }
 
 // waitRead reads for as long as nobody pauses it, in a goroutine of its own.

@@ -12,7 +12,10 @@ type watch struct {
 }
 
 // ready has the socket read (see tenant).
-func (w *watch) ready(buf []byte, _ uint32) { w.read(buf) }
+func (w *watch) ready(buf []byte, _ uint32) (work int) {
+	w.read(buf)
+	return 0 // never put off
+}
 
 var errNoLoop = errors.New("websocket: no loop can wait for a socket")
 
