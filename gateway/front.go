@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
@@ -180,14 +181,26 @@ func (f *front) give(c *replayed) (given bool) {
 const drainAnswer = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n"
 
 // receive accepts a handshake in the loop, if all is well and PHP need not be
-// asked. If not, nothing has happened.
+// asked, or refuses it if there is no room. If neither, nothing has happened.
 func (g *Gateway) receive(a *websocket.Arrival, v *guest, head websocket.RequestHead, early []byte) bool {
 	r, ok := v.plain.read(head)
-	if !ok || g.judge(v, r, a.RemoteAddr(), a.LocalAddr()) != nil || v.joined.has(eventConnect) {
+	if !ok || g.judge(v, r, a.RemoteAddr(), a.LocalAddr()) != nil {
 		return false
 	}
-	s, _ := g.admit(v)
-	if s == nil {
+	if refused := g.crowded(); refused != nil {
+		g.turnDown(a, r, refused)
+		return true
+	}
+	if v.joined.has(eventConnect) {
+		return false
+	}
+	s, refused := g.admit(v)
+	switch {
+	case refused == nil:
+	case refused.status == http.StatusServiceUnavailable:
+		g.turnDown(a, r, refused)
+		return true
+	default:
 		return false
 	}
 	defer s.release()
@@ -204,6 +217,15 @@ func (g *Gateway) receive(a *websocket.Arrival, v *guest, head websocket.Request
 	s.enter(a.Upgrade(s, s.limits(v.offer)), nil, early)
 	g.count.handshakes[accepted].Inc()
 	return true
+}
+
+// turnDown refuses a handshake for which there is no room, in the loop: that is
+// not to cost more than to accept it.
+func (g *Gateway) turnDown(a *websocket.Arrival, r *http.Request, refused *rebuff) {
+	g.count.handshakes[refused.result].Inc()
+	g.logRefused(refused.result, r)
+	a.Write([]byte(noRoomAnswer))
+	a.Close()
 }
 
 // A replayed connection begins with what was read of it before.

@@ -26,12 +26,16 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.count.handshakes[result].Inc()
 	}
 	if result != "" && result != accepted {
-		g.log.Info("handshake refused", "result", string(result), "path", r.URL.Path, "host", r.Host, "origin", r.Header.Get("Origin"))
+		g.logRefused(result, r)
 	}
 	if result != accepted && result != broken {
 		// net/http now waits for the rest of a body, and sets no limit.
 		answer.SetReadDeadline(time.Now().Add(g.opts().HandshakeTimeout))
 	}
+}
+
+func (g *Gateway) logRefused(result outcome, r *http.Request) {
+	g.log.Info("handshake refused", "result", string(result), "path", r.URL.Path, "host", r.Host, "origin", r.Header.Get("Origin"))
 }
 
 // rescueHandshake is deferred where a handshake is answered: a panic ends that
@@ -65,21 +69,28 @@ func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 	return s.accept(w, r, v)
 }
 
+// crowded refuses everybody while memory is short.
+func (g *Gateway) crowded() *rebuff {
+	switch {
+	case g.conns.Pressed():
+		return noRoom(refusedBuffers)
+	case g.opts().MemoryShort():
+		return noRoom(refusedMemory)
+	}
+	return nil
+}
+
 // admit gives a guest a place, if there is one.
 func (g *Gateway) admit(v *guest) (*session, *rebuff) {
-	var who *visitor
-	result, ok := refusedBuffers, !g.conns.Pressed()
-	if ok {
-		result, ok = refusedMemory, !g.opts().MemoryShort()
+	if refused := g.crowded(); refused != nil {
+		return nil, refused
 	}
-	if ok {
-		who, result, ok = g.enter(v.route, v.visitor)
-	}
+	who, result, ok := g.enter(v.route, v.visitor)
 	switch {
 	case result == refusedPath:
 		return nil, noRoute()
 	case !ok:
-		return nil, &rebuff{result, http.StatusServiceUnavailable, "no more connections at the moment", http.Header{"Retry-After": {"5"}}}
+		return nil, noRoom(result)
 	}
 	s := &session{gateway: g, route: v.route, joined: v.joined, terms: v.joined, id: randomID(), since: time.Now().UnixMilli(),
 		remote: v.request.peer.addr, visitor: who}

@@ -1,9 +1,13 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
+	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -174,6 +178,45 @@ func TestMemoryKeepsNewcomersOut(t *testing.T) {
 	c.hear("still here")
 	short.Store(false)
 	dial(t, address)
+}
+
+// Whoever is refused for want of room is told the same, whether net/http reads
+// the handshake or not, and whether PHP were to be asked or not.
+func TestNoRoomIsSaidInOneWay(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		events []string
+		more   []string // fields
+	}{
+		{name: "in the loop"},
+		{name: "in the loop, before PHP is asked", events: []string{"connect", "message"}},
+		{name: "by net/http", more: []string{"+Content-Length: 0"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var log bytes.Buffer
+			g, _, address := open(t, func(r *Route, o *Options) {
+				r.Events, o.Logger = test.events, slog.New(slog.NewTextHandler(&log, nil))
+				o.MemoryShort = func() bool { return true }
+			})
+			r := connect(t, address, lines("/ws", test.more...)).response()
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			r.Header.Del("Date")
+			want := http.Header{"Content-Type": {"text/plain; charset=utf-8"}, "Content-Length": {"34"}, "X-Content-Type-Options": {"nosniff"}, "Retry-After": {"5"}}
+			if r.Status != "503 Service Unavailable" || r.Proto != "HTTP/1.1" || !r.Close || string(body) != "no more connections at the moment\n" {
+				t.Errorf("%s %s, close %v, %q", r.Proto, r.Status, r.Close, body)
+			}
+			if !reflect.DeepEqual(r.Header, want) {
+				t.Errorf("the fields are %v, want %v", r.Header, want)
+			}
+			eventually(t, "it is counted and has gone", func() bool { return handshakes(g, "memory") == 1 && g.handshakes.Load() == 0 })
+			if got := log.String(); strings.Count(got, "handshake refused") != 1 || !strings.Contains(got, "result=memory path=/ws") {
+				t.Errorf("the log says %q", got)
+			}
+		})
+	}
 }
 
 // While more than four fifths of the buffers are in use nobody else is let in.
