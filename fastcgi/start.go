@@ -38,8 +38,8 @@ var responses = sync.Pool{New: func() any { return new(Response) }}
 // body longer than max bytes is an error of KindTooBig.
 //
 // It reports false if it has done nothing and Do has to be called, which knows
-// better why: the client is closing, its queue is full, the request cannot be
-// encoded, or requests share connections.
+// better why: the client is closing, the request cannot be encoded, or requests
+// share connections.
 //
 // The end of ctx ends the request as it would end Do. Ctx is meant to be the
 // same for many requests.
@@ -49,6 +49,10 @@ func (c *Client) Start(ctx context.Context, req *Request, max int, to Receiver) 
 	}
 	r := responses.Get().(*Response)
 	r.class, r.to = req.Class, to
+	if c.isFull(r.class) { // now, for its body need not be copied
+		c.turnAway(r)
+		return true
+	}
 	r.head.maxBytes, r.head.maxLines = c.opts.MaxHead, c.opts.MaxHeadLines
 	if err := c.encode(r, req); err != nil {
 		r.recycle()
@@ -61,15 +65,20 @@ func (c *Client) Start(ctx context.Context, req *Request, max int, to Receiver) 
 	w.class, w.request, w.since = r.class, r, time.Now()
 
 	c.mu.Lock()
-	var cn *conn
-	ready := false
-	if !c.pool.closing && c.pool.line.may(r.class) {
-		cn, ready = c.takeLocked(r.class, false)
-	}
-	if c.pool.closing || !ready && c.pool.line.len() >= c.opts.Queue {
+	if c.pool.closing {
 		c.mu.Unlock()
 		r.recycle()
 		return false
+	}
+	var cn *conn
+	ready := false
+	if c.pool.line.may(r.class) {
+		cn, ready = c.takeLocked(r.class, false)
+	}
+	if !ready && c.pool.line.len() >= c.opts.Queue {
+		c.mu.Unlock()
+		c.turnAway(r)
+		return true
 	}
 	c.n.requests.Add(1)
 	c.work.Add(1) // until the receiver knows all, or has the reply to itself
@@ -83,6 +92,24 @@ func (c *Client) Start(ctx context.Context, req *Request, max int, to Receiver) 
 	c.mu.Unlock()
 	c.sendStarted(r, cn)
 	return true
+}
+
+// isFull reports whether a request would neither be served at once nor find room
+// in the queue.
+func (c *Client) isFull(class Class) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := &c.pool
+	served := p.line.may(class) && (len(p.ready) > 0 || p.slots < c.opts.MaxConns)
+	return !p.closing && !served && p.line.len() >= c.opts.Queue
+}
+
+// turnAway tells the receiver of r that the queue is full.
+func (c *Client) turnAway(r *Response) {
+	c.n.requests.Add(1)
+	c.n.queueFull.Add(1)
+	r.to.Received(r, c.refuse(busy(errQueueFull)))
+	r.recycle()
 }
 
 // unlock releases c.mu and sends the started requests whose turn has come. It
@@ -137,85 +164,6 @@ func (c *Client) openNow() *conn {
 		c.work.Go(cn.readLoop)
 	}
 	return cn
-}
-
-// recheckKeep has the connection of r closed behind it if it may not be kept any
-// more.
-func (c *Client) recheckKeep(r *Response) {
-	if r.keep && !c.mayKeep(0) {
-		r.keep = false
-		dropKeep(r.wire)
-	}
-}
-
-// carry sends a started request where that may have to wait. If granted, it has
-// the right to open a connection.
-func (c *Client) carry(r *Response, granted bool) {
-	ctx, entered := r.start.ctx, r.start.waiter.since
-	for {
-		var cn *conn
-		var err *Error
-		if !granted {
-			if cn, err = c.acquire(ctx, r.class, false, entered); err != nil {
-				c.failed(r, err)
-				return
-			}
-		}
-		c.recheckKeep(r)
-		read := func() {}
-		if cn == nil {
-			fresh := false
-			if cn, fresh, err = c.open(ctx, r.class, false, entered); err != nil {
-				c.failed(r, err)
-				return
-			}
-			if fresh && (!r.keep && !cn.plain || !cn.watch()) {
-				read = cn.readLoop // for one reply it is not worth to be watched
-			}
-		}
-		r.cn = cn
-		sent := cn.send(r)
-		read()
-		if sent {
-			return
-		}
-		c.letGo(r.class)
-		granted = false
-	}
-}
-
-// failed handles the failure of a started request that no connection has: it
-// is sent again if it provably did not run, or its receiver is told.
-func (c *Client) failed(r *Response, err *Error) {
-	if !r.start.tries.another(err, c.opts.MaxConns) {
-		c.n.count(err)
-		r.to.Received(r, err)
-		c.work.Done()
-		return
-	}
-	c.n.retries.Add(1)
-	pause := firstDownPause << max(0, r.start.tries.failed-1)
-	c.work.Go(func() {
-		if err.Kind == KindBusy {
-			if stop := c.sleep(r.start.ctx, jitter(pause)); stop != nil {
-				c.failed(r, stop)
-				return
-			}
-		}
-		r.again()
-		c.carry(r, false)
-	})
-}
-
-// again makes r ready to be sent once more.
-func (r *Response) again() {
-	r.cn, r.id = nil, 0
-	r.phase, r.err, r.sent = respHead, nil, 0
-	r.head = headReader{maxBytes: r.head.maxBytes, maxLines: r.head.maxLines}
-	r.start.buf = takeBuf()
-	r.direct, r.into = true, append(*r.start.buf, room...)
-	r.stderr, r.dropped = nil, 0
-	r.start.told, r.start.telling = false, false
 }
 
 // tell tells r's receiver what there is to tell. One goroutine at a time does.

@@ -180,6 +180,71 @@ func TestStartedRequestsWaitInLine(t *testing.T) {
 	}
 }
 
+// One that finds the queue full is told so at once. Who waits for something else
+// than a connection keeps nobody from one that is ready.
+func TestStartedRequestFindsTheQueueFull(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		class   Class
+		waiting int // messages, of as many as find room
+		want    string
+	}{
+		{"one below", Message, 1, "whole x"},
+		{"as many as find room", Message, 2, "not executed, busy"},
+		{"and of another class", Disconnect, 2, "not executed, busy"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &server{t: t, serve: slow(time.Second)}
+				c := p.client(Options{MaxConns: 1, Queue: 2})
+				var others [3]diary
+				for i := range 1 + test.waiting {
+					c.Start(t.Context(), &Request{}, 8, &others[i])
+				}
+				synctest.Wait()
+				var told diary
+				if !c.Start(t.Context(), &Request{Class: test.class, Body: []byte("x")}, 8, &told) {
+					t.Fatal("Do has to be called, which knows nothing better")
+				}
+				if got := told.read(); test.want == "not executed, busy" && got != test.want {
+					t.Errorf("when Start returns: %s, want: %s", got, test.want)
+				}
+				time.Sleep(5 * time.Second)
+				if got := told.read(); got != test.want {
+					t.Errorf("told: %s, want: %s", got, test.want)
+				}
+				for i := range 1 + test.waiting {
+					if got := others[i].read(); got != "whole " {
+						t.Errorf("%d that was there before was told: %s", i, got)
+					}
+				}
+				s := c.Stats()
+				if full := uint64(strings.Count(test.want, "busy")); s.QueueFull != full || s.Requests != uint64(test.waiting)+2 {
+					t.Errorf("%d of %d requests found the queue full, want %d of %d", s.QueueFull, s.Requests, full, test.waiting+2)
+				}
+				closeNow(c)
+			})
+		})
+	}
+	t.Run("of those who may not be served", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			p := &server{t: t, serve: slow(time.Second)}
+			c := p.client(Options{MaxConns: 4, Queue: 1}) // of which one is for disconnects
+			var disconnects [2]diary
+			for i := range disconnects {
+				c.Start(t.Context(), &Request{Class: Disconnect}, 8, &disconnects[i])
+			}
+			var told diary
+			c.Start(t.Context(), &Request{Body: []byte("x")}, 8, &told)
+			time.Sleep(5 * time.Second)
+			if got := told.read(); got != "whole x" {
+				t.Errorf("a message that can be served was told: %s", got)
+			}
+			closeNow(c)
+		})
+	})
+}
+
 // What waits for a server that is down fails after ConnectTimeout, as with Do.
 func TestStartedRequestsFailWithTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
