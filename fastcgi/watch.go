@@ -7,8 +7,9 @@ import "syscall"
 type Watcher interface {
 	// Watch has ready called, by one goroutine at a time, whenever sock can be
 	// read, until stop is called; one more call may come after that. Ready may
-	// use buf until it returns. A nil buf says that the watcher has ended.
-	Watch(sock syscall.RawConn, ready func(buf []byte)) (stop func(), err error)
+	// use buf until it returns, and returns how many bytes it has read. A nil buf
+	// says that the watcher has ended.
+	Watch(sock syscall.RawConn, ready func(buf []byte) (n int)) (stop func(), err error)
 }
 
 // WatchWith has w wait for the connections opened from now on, as far as they
@@ -66,8 +67,9 @@ func (cn *conn) unwatch() bool {
 	return stop != nil
 }
 
-// readable reads what has come, once: if that was not all, it is called again.
-func (cn *conn) readable(buf []byte) {
+// readable reads what has come, once: if that was not all, it is called again. It
+// returns how many bytes those were.
+func (cn *conn) readable(buf []byte) (n int) {
 	if buf == nil {
 		cn.mu.Lock()
 		open := cn.state != connClosed
@@ -76,20 +78,21 @@ func (cn *conn) readable(buf []byte) {
 		if open {
 			cn.client.work.Go(cn.readLoop)
 		}
-		return
+		return 0
 	}
 	if cn.leaveToReadLoop() {
-		return // it could not be stopped the last time
+		return 0 // it could not be stopped the last time
 	}
 	if cn.tcp {
 		cn.raw.Control(armQuickAck)
 	}
 	n, err := cn.take.read(buf)
 	if err == errNothing {
-		return
+		return 0
 	}
 	cn.received(buf[:n:n], err)
 	cn.leaveToReadLoop()
+	return n
 }
 
 // leaveToReadLoop has a goroutine read where somebody has to be waited for. It

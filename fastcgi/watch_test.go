@@ -23,12 +23,13 @@ type lookout struct {
 	wg    sync.WaitGroup
 	mu    sync.Mutex // guards what follows
 	ended bool
-	live  map[*bool]func([]byte)
+	live  map[*bool]func([]byte) int
 	calls int
+	bytes int    // read, as ready says
 	slow  func() // if there is one, Watch returns after it
 }
 
-func (l *lookout) Watch(sock syscall.RawConn, ready func([]byte)) (func(), error) {
+func (l *lookout) Watch(sock syscall.RawConn, ready func([]byte) int) (func(), error) {
 	l.mu.Lock()
 	defer func() {
 		slow := l.slow
@@ -41,7 +42,7 @@ func (l *lookout) Watch(sock syscall.RawConn, ready func([]byte)) (func(), error
 		return nil, errors.New("ended")
 	}
 	if l.live == nil {
-		l.live = map[*bool]func([]byte){}
+		l.live = map[*bool]func([]byte) int{}
 	}
 	stopped := new(bool)
 	l.live[stopped] = ready
@@ -58,7 +59,10 @@ func (l *lookout) Watch(sock syscall.RawConn, ready func([]byte)) (func(), error
 				tick.Stop()
 				return
 			}
-			ready(buf)
+			n := ready(buf)
+			l.mu.Lock()
+			l.bytes += n
+			l.mu.Unlock()
 		}
 	})
 	return func() {
@@ -138,6 +142,11 @@ func TestWatchedConnections(t *testing.T) {
 	settled(1)
 	ask(strings.Repeat("0123456789", 500)) // several reads
 	settled(1)
+	l.mu.Lock()
+	if l.bytes < 5000 || l.bytes > 6000 {
+		t.Errorf("the watcher was told of %d bytes, want 5005 and what is around them", l.bytes)
+	}
+	l.mu.Unlock()
 
 	r, err := c.Do(t.Context(), &Request{Body: []byte("long")})
 	if err != nil {
@@ -296,7 +305,7 @@ type failingWatcher struct {
 	asked  int
 }
 
-func (f *failingWatcher) Watch(syscall.RawConn, func([]byte)) (func(), error) {
+func (f *failingWatcher) Watch(syscall.RawConn, func([]byte) int) (func(), error) {
 	f.asked++
 	if f.before != nil {
 		f.before()

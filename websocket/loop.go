@@ -75,11 +75,13 @@ func (l *loop) serve(buf []byte) error {
 			continue // it has gone, and the next one in its place is put off
 		}
 		l.putOff[t.slot].can = 0
-		if tenant, _ := l.table.find(t); tenant != nil {
-			// One large message after the other, for all at once are too much for the caches.
-			for n := readSize; n >= readSize && work < lateWork; work += n {
-				n = l.visit(t, tenant, true, buf, can)
+		// One large message after the other, for all at once are too much for the caches.
+		for n := readSize; n >= readSize && work < lateWork; work += n {
+			tenant, _ := l.table.find(t)
+			if tenant == nil {
+				break // it may have gone at the last visit
 			}
+			n = l.visit(t, tenant, true, buf, can)
 		}
 	}
 	l.late = append(l.late[:0], l.late[served:]...)

@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"slices"
+	"syscall"
 	"testing"
 )
 
@@ -115,6 +116,43 @@ func TestLoopServesWhoHasMuchToDoBehindTheOthers(t *testing.T) {
 				t.Errorf("one was visited %d times, another %d times", mostly, fewest)
 			}
 		})
+	}
+}
+
+// A guest with much to do is put off as others are, also between them.
+func TestLoopPutsOffGuests(t *testing.T) {
+	s := newWorkers(t)
+	read := 2 * lateWork
+	client, server := tcpPair(t)
+	defer client.Close()
+	defer server.Close()
+	raw, err := server.(syscall.Conn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	guest := &worker{order: &s.order}
+	k := s.l.table.add(&watch{func([]byte) (n int) {
+		guest.work = read
+		return guest.ready(nil, readable)
+	}})
+	if err := s.l.poll.watchGuest(raw, k, 0, readable); err != nil {
+		t.Fatal(err)
+	}
+	client.Write([]byte("x"))
+	s.turn()
+	for range 3 * guestsEvery {
+		s.hire(1)
+	}
+	for range 3 {
+		order := s.turn()
+		if at := slices.Index(order, guest); at != len(order)-1 || at != 3*guestsEvery {
+			t.Fatalf("the guest with much to do is at %d of %d, want last of %d", at, len(order), 3*guestsEvery+1)
+		}
+	}
+	read = 1
+	s.turn()
+	if order := s.turn(); order[0] != guest && slices.Index(order, guest) >= guestsEvery {
+		t.Errorf("with little to do it is at %d", slices.Index(order, guest))
 	}
 }
 

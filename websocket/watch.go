@@ -8,22 +8,22 @@ import (
 // A watch is a socket of somebody else that a loop waits for, so that what
 // answers a client is read where the client is.
 type watch struct {
-	read func(buf []byte)
+	read func(buf []byte) (n int)
 }
 
 // ready has the socket read (see tenant).
 func (w *watch) ready(buf []byte, _ uint32) (work int) {
-	w.read(buf)
-	return 0 // never put off
+	return w.read(buf)
 }
 
 var errNoLoop = errors.New("websocket: no loop can wait for a socket")
 
 // Watch has a loop of s call ready whenever sock can be read, with a buffer
 // that ready may use until it returns, until stop is called; one more call may
-// come after that. Ready must not wait. When s is closed, the last call has a
-// nil buffer. It is an error if s is closed or its loops have no poller.
-func (s *Server) Watch(sock syscall.RawConn, ready func(buf []byte)) (stop func(), err error) {
+// come after that. Ready must not wait. It returns how many bytes it has read:
+// who has read many waits for those who have few. When s is closed, the last call
+// has a nil buffer. It is an error if s is closed or its loops have no poller.
+func (s *Server) Watch(sock syscall.RawConn, ready func(buf []byte) (n int)) (stop func(), err error) {
 	l := s.loops[s.guests.Add(1)%uint32(len(s.loops))]
 	s.mu.Lock()
 	defer s.mu.Unlock()

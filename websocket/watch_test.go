@@ -19,10 +19,10 @@ func TestWatch(t *testing.T) {
 	defer server.Close()
 	sock := newWaited(server)
 	got := make(chan string, 10)
-	ready := func(buf []byte) {
+	ready := func(buf []byte) (n int) {
 		if buf == nil {
 			got <- "ended"
-			return
+			return 0
 		}
 		if len(buf) != guestSize {
 			t.Errorf("a buffer of %d bytes, want %d", len(buf), guestSize)
@@ -32,6 +32,7 @@ func TestWatch(t *testing.T) {
 			t.Error(err)
 		}
 		got <- string(buf[:n])
+		return n
 	}
 	expect := func(want string) {
 		t.Helper()
@@ -100,7 +101,7 @@ func TestNobodyWatchesWithoutAPoller(t *testing.T) {
 	defer s.Close()
 	_, server := tcpPair(t)
 	defer server.Close()
-	if _, err := s.Watch(newWaited(server).raw, func([]byte) {}); err == nil {
+	if _, err := s.Watch(newWaited(server).raw, func([]byte) int { return 0 }); err == nil {
 		t.Error("watched")
 	}
 }
