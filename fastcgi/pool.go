@@ -57,7 +57,7 @@ func (c *Client) acquire(ctx context.Context, class Class, alone bool, entered t
 			return cn, nil
 		}
 	}
-	if c.pool.line.len() >= c.opts.Queue {
+	if c.fullLocked() {
 		c.mu.Unlock()
 		c.n.queueFull.Add(1)
 		return nil, busy(errQueueFull)
@@ -145,6 +145,15 @@ func (c *Client) letGo(class Class) {
 	defer c.unlock()
 	c.pool.line.holding[class]--
 	c.dispatchLocked()
+}
+
+// fullLocked reports whether nobody else may wait.
+func (c *Client) fullLocked() bool { return c.pool.line.len() >= c.opts.Queue }
+
+// readyLocked reports whether takeLocked finds something, if requests do not want a
+// connection alone.
+func (c *Client) readyLocked() bool {
+	return len(c.pool.ready) > 0 || c.pool.slots < c.opts.MaxConns
 }
 
 // takeLocked takes a connection with room, or a slot.

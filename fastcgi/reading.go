@@ -23,8 +23,9 @@ func (cn *conn) idles() bool {
 	return cn.state == connIdle
 }
 
-// received acts on what a read brought, and its error.
-func (cn *conn) received(b []byte, err error) {
+// received acts on what a read brought, and its error. It reports whether a reply
+// has ended.
+func (cn *conn) received(b []byte, err error) (ended bool) {
 	cn.mu.Lock()
 	if len(b) > 0 && cn.state != connClosed {
 		cn.heard = true
@@ -33,8 +34,10 @@ func (cn *conn) received(b []byte, err error) {
 	if err != nil && cn.state != connClosed {
 		cn.readFailedLocked(err)
 	}
+	ended = cn.todo.ended != [classes]int{}
 	cn.unlock()
 	poison(b)
+	return ended
 }
 
 // awaitRoom waits while the consumer of a reply lags behind; the server then

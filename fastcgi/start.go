@@ -38,8 +38,9 @@ var responses = sync.Pool{New: func() any { return new(Response) }}
 // body longer than max bytes is an error of KindTooBig.
 //
 // It reports false if it has done nothing and Do has to be called, which knows
-// better why: the client is closing, the request cannot be encoded, or requests
-// share connections.
+// better why: ctx has ended, the client is closing, its queue has filled at this
+// moment, the request cannot be encoded, or requests share connections. If the
+// queue is full, to is told so within Start.
 //
 // The end of ctx ends the request as it would end Do. Ctx is meant to be the
 // same for many requests.
@@ -49,8 +50,7 @@ func (c *Client) Start(ctx context.Context, req *Request, max int, to Receiver) 
 	}
 	r := responses.Get().(*Response)
 	r.class, r.to = req.Class, to
-	if c.isFull(r.class) { // now, for its body need not be copied
-		c.turnAway(r)
+	if c.turnAway(r) { // before its body is copied
 		return true
 	}
 	r.head.maxBytes, r.head.maxLines = c.opts.MaxHead, c.opts.MaxHeadLines
@@ -65,20 +65,15 @@ func (c *Client) Start(ctx context.Context, req *Request, max int, to Receiver) 
 	w.class, w.request, w.since = r.class, r, time.Now()
 
 	c.mu.Lock()
-	if c.pool.closing {
+	var cn *conn
+	ready := false
+	if !c.pool.closing && c.pool.line.may(r.class) {
+		cn, ready = c.takeLocked(r.class, false)
+	}
+	if c.pool.closing || !ready && c.fullLocked() {
 		c.mu.Unlock()
 		r.recycle()
 		return false
-	}
-	var cn *conn
-	ready := false
-	if c.pool.line.may(r.class) {
-		cn, ready = c.takeLocked(r.class, false)
-	}
-	if !ready && c.pool.line.len() >= c.opts.Queue {
-		c.mu.Unlock()
-		c.turnAway(r)
-		return true
 	}
 	c.n.requests.Add(1)
 	c.work.Add(1) // until the receiver knows all, or has the reply to itself
@@ -94,22 +89,23 @@ func (c *Client) Start(ctx context.Context, req *Request, max int, to Receiver) 
 	return true
 }
 
-// isFull reports whether a request would neither be served at once nor find room
-// in the queue.
-func (c *Client) isFull(class Class) bool {
+// turnAway tells the receiver of r that the queue is full, if it is and r cannot be
+// sent at once. It reports whether it has done so.
+func (c *Client) turnAway(r *Response) bool {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	p := &c.pool
-	served := p.line.may(class) && (len(p.ready) > 0 || p.slots < c.opts.MaxConns)
-	return !p.closing && !served && p.line.len() >= c.opts.Queue
-}
-
-// turnAway tells the receiver of r that the queue is full.
-func (c *Client) turnAway(r *Response) {
+	served := c.pool.line.may(r.class) && c.readyLocked()
+	if c.pool.closing || served || !c.fullLocked() {
+		c.mu.Unlock()
+		return false
+	}
 	c.n.requests.Add(1)
+	c.work.Add(1)
+	c.mu.Unlock()
+	defer c.work.Done()
 	c.n.queueFull.Add(1)
 	r.to.Received(r, c.refuse(busy(errQueueFull)))
 	r.recycle()
+	return true
 }
 
 // unlock releases c.mu and sends the started requests whose turn has come. It

@@ -13,7 +13,7 @@ type Stats struct {
 	Waiting int // requests that wait for a connection
 
 	// Each request ends in one of these.
-	Requests    uint64 // calls of Do
+	Requests    uint64 // calls of Do, and those of Start that were taken
 	Completed   uint64 // replies that came whole
 	GivenUp     uint64 // replies the caller closed before their end
 	NotExecuted uint64 // errors, by outcome

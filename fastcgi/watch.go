@@ -7,7 +7,8 @@ import "syscall"
 type Watcher interface {
 	// Watch has ready called, by one goroutine at a time, whenever sock can be
 	// read, until stop is called; one more call may come after that. Ready may
-	// use buf until it returns, and returns how many bytes it has read. A nil buf
+	// use buf until it returns. It returns how many bytes it has read, so that who
+	// reads much can be put off, or -1 if a reply has ended with them. A nil buf
 	// says that the watcher has ended.
 	Watch(sock syscall.RawConn, ready func(buf []byte) (n int)) (stop func(), err error)
 }
@@ -67,8 +68,8 @@ func (cn *conn) unwatch() bool {
 	return stop != nil
 }
 
-// readable reads what has come, once: if that was not all, it is called again. It
-// returns how many bytes those were.
+// readable reads what has come, once: if that was not all, it is called again (see
+// Watcher).
 func (cn *conn) readable(buf []byte) (n int) {
 	if buf == nil {
 		cn.mu.Lock()
@@ -90,7 +91,9 @@ func (cn *conn) readable(buf []byte) (n int) {
 	if err == errNothing {
 		return 0
 	}
-	cn.received(buf[:n:n], err)
+	if cn.received(buf[:n:n], err) {
+		n = -1
+	}
 	cn.leaveToReadLoop()
 	return n
 }

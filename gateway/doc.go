@@ -2,7 +2,8 @@
 // connections into requests to php-fpm, and PHP's replies into messages.
 //
 //	newcomers.go   connections that are not upgraded yet, and how many there may be
-//	front.go       clients are received in the loops: the plainest handshakes there
+//	front.go       clients are received in the loops: the plainest handshakes there,
+//	               and refusals for want of room
 //	plain.go       which those are, read without net/http
 //	guest.go       whether an HTTP request may become a session
 //	handshake.go   it becomes one, or gets its refusal

@@ -14,9 +14,9 @@ import (
 
 // A front is a listener whose clients are received in the loops of the
 // connections. A handshake in its plainest form, that comes in one piece and
-// asks for a route where PHP need not be asked, is accepted there and then.
-// Whatever else comes goes to net/http, as if it had been accepted there: what
-// is refused is refused in one place.
+// asks for a route where PHP need not be asked, is accepted there and then, or
+// refused if there is no room. Whatever else comes goes to net/http, as if it had
+// been accepted there.
 type front struct {
 	net.Listener
 	gateway *Gateway
@@ -187,20 +187,20 @@ func (g *Gateway) receive(a *websocket.Arrival, v *guest, head websocket.Request
 	if !ok || g.judge(v, r, a.RemoteAddr(), a.LocalAddr()) != nil {
 		return false
 	}
-	if refused := g.crowded(); refused != nil {
-		g.turnDown(a, r, refused)
-		return true
+	var s *session
+	refused := g.crowded()
+	if refused == nil {
+		if v.joined.has(eventConnect) {
+			return false
+		}
+		s, refused = g.admit(v)
 	}
-	if v.joined.has(eventConnect) {
-		return false
-	}
-	s, refused := g.admit(v)
 	switch {
 	case refused == nil:
 	case refused.status == http.StatusServiceUnavailable:
 		g.turnDown(a, r, refused)
 		return true
-	default:
+	default: // the route has gone at this moment
 		return false
 	}
 	defer s.release()

@@ -98,12 +98,12 @@ func (b *rebuff) write(w http.ResponseWriter) {
 // noRoute is for a path that nobody serves, unless there is a fallback.
 func noRoute() *rebuff { return &rebuff{refusedPath, http.StatusNotFound, "not found", nil} }
 
-// noRoom is for whom there is no place, which may be another thing soon.
+// noRoom is for whom there is no place now; there may be one soon.
 func noRoom(result outcome) *rebuff {
 	return &rebuff{result, http.StatusServiceUnavailable, "no more connections at the moment", http.Header{"Retry-After": {"5"}}}
 }
 
-// noRoomAnswer is what net/http writes of it, but for the date.
+// noRoomAnswer is noRoom as net/http writes it, but for the date.
 const noRoomAnswer = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n" +
 	"Retry-After: 5\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 34\r\n\r\nno more connections at the moment\n"
 

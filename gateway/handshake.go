@@ -61,7 +61,11 @@ func (g *Gateway) handshake(w http.ResponseWriter, r *http.Request) outcome {
 		refused.write(w)
 		return refused.result
 	}
-	s, refused := g.admit(v)
+	var s *session
+	refused := g.crowded()
+	if refused == nil {
+		s, refused = g.admit(v)
+	}
 	if refused != nil {
 		refused.write(w)
 		return refused.result
@@ -80,11 +84,8 @@ func (g *Gateway) crowded() *rebuff {
 	return nil
 }
 
-// admit gives a guest a place, if there is one.
+// admit gives a guest a place, if there is one and it is not crowded.
 func (g *Gateway) admit(v *guest) (*session, *rebuff) {
-	if refused := g.crowded(); refused != nil {
-		return nil, refused
-	}
 	who, result, ok := g.enter(v.route, v.visitor)
 	switch {
 	case result == refusedPath:

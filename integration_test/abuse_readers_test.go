@@ -17,8 +17,7 @@ func TestAbuseReaders(t *testing.T) {
 	// Not so much at once that small messages of others find no room.
 	s := besiege(t, "24 readers that never read", besiegeOptions{keeps: buffers << 5,
 		global: fmt.Sprintf("buffers = %dM", buffers), routes: []string{"/flood output.php\noutbox = 1M"}})
-	s.canaries.noNewcomers.Store(true) // over 80 % of buffers nobody else is let in
-	s.canaries.noNewcomers.Store(true) // they are refused while the buffers are full
+	s.canaries.noNewcomers.Store(true) // over 80 % of the buffers they are refused
 	before := s.g.memory("status", "VmRSS")
 	clients := make([]*client, readers)
 	var work sync.WaitGroup

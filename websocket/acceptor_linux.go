@@ -10,11 +10,8 @@ import (
 )
 
 // acceptBatch is how many sockets are accepted, and greeted if they have spoken,
-// before others have their turn. Each takes about as long as acceptWork bytes.
-const (
-	acceptBatch = 16
-	acceptWork  = 32 << 10
-)
+// before others have their turn.
+const acceptBatch = 8
 
 // An acceptor accepts sockets in a loop.
 type acceptor struct {
@@ -73,23 +70,22 @@ func (s *Server) Listen(l Listener, g Greeter, silence time.Duration) (end func(
 func (a *acceptor) ready(buf []byte, _ uint32) (work int) {
 	for range acceptBatch {
 		if !a.fd.use() {
-			break
+			return 0
 		}
 		fd, from, err := syscall.Accept4(int(a.fd.fd), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
 		a.fd.done()
 		switch err {
 		case nil:
 			a.admit(fd, from, buf)
-			work += acceptWork
 		case syscall.EINTR:
 		case syscall.EAGAIN:
-			return work
+			return 0
 		default:
 			a.rest(os.NewSyscallError("accept", err))
-			return work
+			return 0
 		}
 	}
-	return work
+	return 0 // never put off: newcomers are few enough as it is
 }
 
 // rest accepts nothing for as long as the greeter says.

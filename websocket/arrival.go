@@ -72,7 +72,7 @@ func (a *Arrival) ready(buf []byte, _ uint32) (work int) {
 	if a.take() && !a.hear(buf[:readSize]) {
 		a.owner.Store(arrivalWaits)
 	}
-	return 0
+	return 0 // the next visit is a connection's, which has moved nothing yet
 }
 
 // hear reads the first bytes of an arrival that the caller has taken, and has it

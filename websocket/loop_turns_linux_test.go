@@ -56,30 +56,30 @@ func (s *workers) hire(work int) (w *worker, k ticket) {
 func (s *workers) turn() []*worker {
 	s.t.Helper()
 	s.order = nil
-	if err := s.l.serve(s.buf); err != nil {
+	if err := s.l.serve(s.buf, 0); err != nil {
 		s.t.Fatal(err)
 	}
 	return s.order
 }
 
-// Who has moved much waits for those who have not. In a turn no more is moved for
-// such tenants than lateWork and one visit, for one after the other as long as
-// there is much.
+// Who has moved much waits for those who have not, and has a stint then. In a turn
+// no more is moved for all of them than lateWork and one visit.
 func TestLoopServesWhoHasMuchToDoBehindTheOthers(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		work int
 		// In a turn, behind the one that has little to do:
 		others int // of 20 such tenants, who are visited
-		visits int // of each of them, but perhaps the last
+		visits int // of all of them
 	}{
-		{"a visit below the bound is not put off", muchWork - 1, 20, 1},
-		{"a visit at the bound is, and a turn has room for many", muchWork, 20, 1},
-		{"the largest after which it is another's turn share it", readSize - 1, 17, 1},
-		{"who has more goes on until the turn is over", readSize, 1, lateWork / readSize},
-		{"what is over the bound by one visit is done", lateWork/4 - 1, 1, 5},
-		{"one as large as a turn has it", lateWork, 1, 1},
-		{"and so has a larger one", 2 * lateWork, 1, 1},
+		{"a visit below the bound is not put off", muchWork - 1, 20, 20},
+		{"a visit at the bound is, and a turn has room for many", muchWork, 20, 20},
+		{"the most after which it is another's turn", readSize - 1, 17, 17},
+		{"who has more goes on until its stint is over", readSize, lateWork / stint, lateWork / readSize},
+		{"a stint and a turn are over behind the visit that makes them full", stint - 1, 3, 5},
+		{"a visit as long as a stint", stint, lateWork / stint, lateWork / stint},
+		{"one as long as a turn", lateWork, 1, 1},
+		{"and one that is longer", 2 * lateWork, 1, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newWorkers(t)
@@ -92,19 +92,24 @@ func TestLoopServesWhoHasMuchToDoBehindTheOthers(t *testing.T) {
 				t.Fatalf("%d visits in the first turn, want 20: nobody is known to have much", len(first))
 			}
 			little, _ := s.hire(1)
-			putOff := test.work >= muchWork
 			for range 50 {
 				order := s.turn()
 				at := slices.Index(order, little)
-				if at < 0 || putOff && at > 0 {
+				if at < 0 || test.work >= muchWork && at > 0 {
 					t.Fatalf("the one with little to do comes at %d of %d", at, len(order))
 				}
-				others := slices.DeleteFunc(order, func(w *worker) bool { return w == little })
-				if n := len(others); n != test.others*test.visits {
-					t.Fatalf("%d visits of others in a turn, want %d", n, test.others*test.visits)
+				var others []*worker
+				visits := 0
+				for _, w := range order {
+					if w == little {
+						continue
+					}
+					if visits++; !slices.Contains(others, w) {
+						others = append(others, w)
+					}
 				}
-				if n := len(slices.Compact(others)); n != test.others {
-					t.Fatalf("%d others in a turn, want %d", n, test.others)
+				if len(others) != test.others || visits != test.visits {
+					t.Fatalf("%d visits of %d others in a turn, want %d of %d", visits, len(others), test.visits, test.others)
 				}
 			}
 			// They have their turns in order, or all but: none a third time before all others.
@@ -112,14 +117,39 @@ func TestLoopServesWhoHasMuchToDoBehindTheOthers(t *testing.T) {
 			for _, w := range many {
 				fewest, mostly = min(fewest, w.visits), max(mostly, w.visits)
 			}
-			if mostly > 2*fewest+test.visits {
+			if mostly > 2*fewest+stint/readSize {
 				t.Errorf("one was visited %d times, another %d times", mostly, fewest)
 			}
 		})
 	}
 }
 
-// A guest with much to do is put off as others are, also between them.
+// Who is put off has as much of a turn as all those before have.
+func TestLoopSharesItsTime(t *testing.T) {
+	s := newWorkers(t)
+	var many []*worker
+	for range 20 {
+		w, _ := s.hire(stint)
+		many = append(many, w)
+	}
+	s.turn()
+	const busy = 2 * lateWork / muchWork // others, who take twice the time
+	for range busy {
+		s.hire(1)
+	}
+	late := 0
+	for _, w := range s.turn() {
+		if slices.Contains(many, w) {
+			late++
+		}
+	}
+	if want := 2 * lateWork / stint; late != want {
+		t.Errorf("%d visits of those who are put off, want %d", late, want)
+	}
+}
+
+// A guest that has read much is put off as others are, also between them, until
+// its reply has ended.
 func TestLoopPutsOffGuests(t *testing.T) {
 	s := newWorkers(t)
 	read := 2 * lateWork
@@ -140,58 +170,50 @@ func TestLoopPutsOffGuests(t *testing.T) {
 	}
 	client.Write([]byte("x"))
 	s.turn()
-	for range 3 * guestsEvery {
+	const others = 3 * guestsEvery
+	for range others {
 		s.hire(1)
 	}
 	for range 3 {
-		order := s.turn()
-		if at := slices.Index(order, guest); at != len(order)-1 || at != 3*guestsEvery {
-			t.Fatalf("the guest with much to do is at %d of %d, want last of %d", at, len(order), 3*guestsEvery+1)
+		if order := s.turn(); len(order) != others+1 || order[others] != guest {
+			t.Fatalf("the guest that reads much is at %d of %d, want last of %d", slices.Index(order, guest), len(order), others+1)
 		}
 	}
-	read = 1
+	read = -1
 	s.turn()
-	if order := s.turn(); order[0] != guest && slices.Index(order, guest) >= guestsEvery {
-		t.Errorf("with little to do it is at %d", slices.Index(order, guest))
+	if at := slices.Index(s.turn(), guest); at < 0 || at >= guestsEvery {
+		t.Errorf("after the end of a reply it is at %d", at)
 	}
 }
 
-// Whoever moves little again is put off no more, and whoever has gone is not
-// visited, nor is the next one in its place taken for it.
-func TestLoopForgetsWhoWasPutOff(t *testing.T) {
+// Whoever was put off and has gone is not visited; who has its place is, if it is
+// put off as well.
+func TestLoopForgetsWhoHasGone(t *testing.T) {
 	s := newWorkers(t)
-	first, _ := s.hire(2 * lateWork)
-	second, k := s.hire(2 * lateWork)
+	a, ka := s.hire(2 * lateWork)
+	b, _ := s.hire(2 * lateWork)
 	s.turn()
 	if order := s.turn(); len(order) != 1 {
 		t.Fatalf("%d visits, want one: the other is put off", len(order))
 	}
-	leaver, waits := first, s.l.late[0]
-	if waits == k {
-		leaver = second
+	leaver, stayer, waits := b, a, s.l.turns.late[s.l.turns.served]
+	if waits == ka {
+		leaver, stayer = a, b
 	}
 	s.l.table.remove(waits)
-	next := &worker{order: &s.order}
-	if again := s.l.table.add(next); again.slot != waits.slot {
+	next := &worker{order: &s.order} // whose socket is silent
+	again := s.l.table.add(next)
+	if again.slot != waits.slot {
 		t.Fatalf("slot %d was not used again, but %d", waits.slot, again.slot)
 	}
-	before := leaver.visits
+	s.l.turns.visited(again, muchWork)
+	s.l.turns.putOff(again, readable)
+	visits := leaver.visits
 	for range 3 {
 		s.turn()
 	}
-	if leaver.visits != before || next.visits != 0 {
-		t.Errorf("after the end of one that was put off it was visited %d times, who has its place %d times", leaver.visits-before, next.visits)
-	}
-
-	stayer := second
-	if leaver == second {
-		stayer = first
-	}
-	stayer.work = 1
-	s.turn()
-	s.turn()
-	if len(s.l.late) != 0 {
-		t.Errorf("%d are put off who have little to do", len(s.l.late))
+	if leaver.visits != visits || next.visits != 1 || stayer.visits < 3 {
+		t.Errorf("who has gone was visited %d times more, who has its place %d times, the other %d times", leaver.visits-visits, next.visits, stayer.visits)
 	}
 }
 
@@ -200,7 +222,8 @@ func TestLoopDoesNotWaitWhileSomebodyIsPutOff(t *testing.T) {
 	s := newWorkers(t)
 	w := &worker{order: &s.order} // whose socket is silent
 	k := s.l.table.add(w)
-	s.l.delay(k, readable)
+	s.l.turns.visited(k, muchWork)
+	s.l.turns.putOff(k, readable)
 	if order := s.turn(); len(order) != 1 || order[0] != w {
 		t.Errorf("%d visits, want one", len(order))
 	}

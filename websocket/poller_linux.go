@@ -8,14 +8,14 @@ import (
 	"syscall"
 )
 
-// epollBatch is how many readable sockets one wait reports at most.
+// epollBatch is how many sockets one wait reports at most: many, for who has moved
+// little is served before all of them that are put off.
 const epollBatch = 512
 
-// If one wait reports many sockets, the guests that can be read are served in
-// between.
+// If many sockets are served, the guests that can be read are reported in between.
 const (
 	guestsEvery = 8  // sockets, and before the next it is looked for guests
-	guestsBatch = 16 // guests that are served then, at most
+	guestsBatch = 16 // guests that are reported then, at most
 )
 
 // What a socket can be watched for, and reported as. Errors and hang-ups are
@@ -44,7 +44,7 @@ type poller struct {
 	events   [epollBatch]syscall.EpollEvent
 
 	// Guests are watched in an instance of their own as well, which is asked
-	// while clients are served: what answers many of them is not to wait for each.
+	// while clients are served: a short answer is not to wait for each of them.
 	guests      descriptor
 	guestEvents [guestsBatch]syscall.EpollEvent
 }
@@ -122,28 +122,32 @@ func control(epfd, fd int, t ticket, was, next uint32) error {
 }
 
 // wait calls ready for each socket with which something can be done, with
-// readable, writable or both. If block is set and there is none, it waits for
-// one. It fails once the poller is closed.
-func (p *poller) wait(block bool, ready func(t ticket, can uint32)) error {
+// readable, writable or both; ready says whether it has done so. If block is set
+// and there is no socket, it waits for one. It fails once the poller is closed.
+func (p *poller) wait(block bool, ready func(t ticket, can uint32) (served bool)) error {
 	n, err := p.look(block)
 	if err != nil {
 		return err
 	}
-	for i, ev := range p.events[:n] {
-		if i%guestsEvery == guestsEvery-1 {
+	served := 0
+	for _, ev := range p.events[:n] {
+		if served == guestsEvery-1 {
 			p.serveGuests(ready)
+			served = -1
 		}
 		can := ev.Events & (readable | writable)
 		if ev.Events&^can != 0 {
 			can = readable | writable // whoever tries is told what is wrong
 		}
-		ready(ticket{uint32(ev.Fd), uint32(ev.Pad)}, can)
+		if ready(ticket{uint32(ev.Fd), uint32(ev.Pad)}, can) {
+			served++
+		}
 	}
 	return nil
 }
 
 // serveGuests calls ready for the guests that can be read.
-func (p *poller) serveGuests(ready func(t ticket, can uint32)) {
+func (p *poller) serveGuests(ready func(t ticket, can uint32) (served bool)) {
 	if !p.guests.use() {
 		return
 	}

@@ -28,7 +28,7 @@ func TestTicketIsGoodForOneTenantOnly(t *testing.T) {
 		{"one from a later time", ticket{kb.slot, kb.generation + 1}, nil},
 		{"one for a slot that never was", ticket{99, 0}, nil},
 	} {
-		if got, _ := table.find(test.k); got != test.want {
+		if got := table.find(test.k); got != test.want {
 			t.Errorf("%s finds %v, want %v", test.name, got, test.want)
 		}
 	}
@@ -58,11 +58,12 @@ func TestPollerReportsNoNewTenantForAnOldOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	old.Write([]byte("x"))
-	if err := p.wait(true, func(got ticket, can uint32) {
+	if err := p.wait(true, func(got ticket, can uint32) bool {
 		if got != stale || can != readable {
 			t.Errorf("reported %v for %#x, want %v, readable", got, can, stale)
 		}
 		oldSocket.Close() // within the batch
+		return true
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -83,10 +84,11 @@ func TestPollerReportsNoNewTenantForAnOldOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	next.Write([]byte("y"))
-	if err := p.wait(true, func(got ticket, _ uint32) {
+	if err := p.wait(true, func(got ticket, _ uint32) bool {
 		if got != fresh {
 			t.Errorf("reported %v, want %v", got, fresh)
 		}
+		return true
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +129,7 @@ func TestPollerIsLevelTriggered(t *testing.T) {
 	}
 	for range 3 {
 		var got []uint32
-		p.wait(true, func(k ticket, _ uint32) { got = append(got, k.slot) })
+		p.wait(true, func(k ticket, _ uint32) bool { got = append(got, k.slot); return true })
 		if len(got) != 1 || got[0] != 0 {
 			t.Fatalf("reported %v, want 0 alone", got)
 		}
@@ -139,7 +141,9 @@ func TestPollerIsLevelTriggered(t *testing.T) {
 		t.Fatalf("read %d, %v; want %v", n, err, errAgain)
 	}
 	done := make(chan error, 1)
-	go func() { done <- p.wait(true, func(k ticket, _ uint32) { t.Errorf("%v reported, nothing to read", k) }) }()
+	go func() {
+		done <- p.wait(true, func(k ticket, _ uint32) bool { t.Errorf("%v reported, nothing to read", k); return true })
+	}()
 	select {
 	case err := <-done:
 		t.Errorf("wait returned %v though nothing can be read", err)
@@ -180,16 +184,17 @@ func TestPollerServesGuestsBetweenOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	client.Write([]byte("x")) // the last of all
-	round := func() (order []uint32) {
-		p.wait(true, func(k ticket, can uint32) {
+	round := func(serves bool) (order []uint32) {
+		p.wait(true, func(k ticket, can uint32) bool {
 			if k.slot == guest && can&readable == 0 {
 				t.Error("a guest is reported that cannot be read")
 			}
 			order = append(order, k.slot)
+			return serves
 		})
 		return order
 	}
-	order := round()
+	order := round(true)
 	first, times := slices.Index(order, guest), 0
 	for _, slot := range order {
 		if slot == guest {
@@ -199,10 +204,13 @@ func TestPollerServesGuestsBetweenOthers(t *testing.T) {
 	if first < 0 || first >= guestsEvery || times != others/guestsEvery+1 {
 		t.Errorf("the guest comes first at %d, %d times; want before %d, %d times", first, times, guestsEvery, others/guestsEvery+1)
 	}
+	if order := round(false); len(order) != others+1 {
+		t.Errorf("of %d reports nobody is served, and %d are made: guests were looked for in between", others+1, len(order))
+	}
 	if err := p.watchGuest(raw, ticket{slot: guest}, readable, 0); err != nil {
 		t.Fatal(err)
 	}
-	if order := round(); len(order) != others || slices.Contains(order, guest) {
+	if order := round(true); len(order) != others || slices.Contains(order, guest) {
 		t.Errorf("when it is watched no more, %d are reported, %v", len(order), order)
 	}
 }

@@ -15,5 +15,5 @@ func (*poller) watch(_ *descriptor, _ ticket, was, next uint32) error { return e
 func (*poller) watchGuest(_ syscall.RawConn, _ ticket, was, next uint32) error {
 	return errNoPoller
 }
-func (*poller) wait(bool, func(ticket, uint32)) error { return errNoPoller }
-func (*poller) close()                                {}
+func (*poller) wait(bool, func(ticket, uint32) bool) error { return errNoPoller }
+func (*poller) close()                                     {}

@@ -17,7 +17,6 @@ type table struct {
 type slot struct {
 	tenant     tenant // nil: free
 	generation uint32
-	much       bool // was done at its last visit
 }
 
 func (t *table) add(tenant tenant) ticket {
@@ -57,32 +56,14 @@ func (t *table) countLocked(tenant tenant, n int) {
 	}
 }
 
-// find returns the tenant that k was given to, or nil if it has gone, and whether
-// it had much to do.
-func (t *table) find(k ticket) (tenant tenant, much bool) {
+// find returns the tenant that k was given to, or nil if it has gone.
+func (t *table) find(k ticket) tenant {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s := t.slotLocked(k); s != nil {
-		return s.tenant, s.much
-	}
-	return nil, false
-}
-
-// slotLocked is the slot of the tenant that k was given to; nil: it has gone.
-func (t *table) slotLocked(k ticket) *slot {
 	if int(k.slot) >= len(t.slots) || t.slots[k.slot].generation != k.generation {
 		return nil
 	}
-	return &t.slots[k.slot]
-}
-
-// mark says of the tenant of k whether it had much to do.
-func (t *table) mark(k ticket, much bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if s := t.slotLocked(k); s != nil {
-		s.much = much
-	}
+	return t.slots[k.slot].tenant
 }
 
 // len is the number of connections.

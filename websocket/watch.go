@@ -20,9 +20,10 @@ var errNoLoop = errors.New("websocket: no loop can wait for a socket")
 
 // Watch has a loop of s call ready whenever sock can be read, with a buffer
 // that ready may use until it returns, until stop is called; one more call may
-// come after that. Ready must not wait. It returns how many bytes it has read:
-// who has read many waits for those who have few. When s is closed, the last call
-// has a nil buffer. It is an error if s is closed or its loops have no poller.
+// come after that. Ready must not wait. It returns how many bytes it has read, for
+// whoever has read many is put off, or -1 if with them something has come to its
+// end. When s is closed, the last call has a nil buffer. It is an error if s is
+// closed or its loops have no poller.
 func (s *Server) Watch(sock syscall.RawConn, ready func(buf []byte) (n int)) (stop func(), err error) {
 	l := s.loops[s.guests.Add(1)%uint32(len(s.loops))]
 	s.mu.Lock()

@@ -77,9 +77,7 @@ func TestGuestsAreNotConnections(t *testing.T) {
 	l := &loop{}
 	c, w := new(Conn), new(watch)
 	kc, kw := l.table.add(c), l.table.add(w)
-	foundC, _ := l.table.find(kc)
-	foundW, _ := l.table.find(kw)
-	if foundC != c || foundW != w {
+	if l.table.find(kc) != c || l.table.find(kw) != w {
 		t.Errorf("tickets %v and %v do not find whom they were given to", kc, kw)
 	}
 	if n := l.table.len(); n != 1 {
