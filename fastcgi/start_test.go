@@ -226,24 +226,53 @@ func TestStartedRequestFindsTheQueueFull(t *testing.T) {
 			})
 		})
 	}
-	t.Run("of those who may not be served", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			p := &server{t: t, serve: slow(time.Second)}
-			c := p.client(Options{MaxConns: 4, Queue: 1}) // of which one is for disconnects
-			var disconnects [2]diary
-			for i := range disconnects {
-				c.Start(t.Context(), &Request{Class: Disconnect}, 8, &disconnects[i])
-			}
-			var told diary
-			c.Start(t.Context(), &Request{Body: []byte("x")}, 8, &told)
-			time.Sleep(5 * time.Second)
-			if got := told.read(); got != "whole x" {
-				t.Errorf("a message that can be served was told: %s", got)
-			}
-			closeNow(c)
+	for _, open := range []int{0, 4} {
+		t.Run(fmt.Sprintf("of those who may not be served, %d connections are open", open), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &server{t: t, serve: slow(time.Second)}
+				c := p.client(Options{MaxConns: 4, Queue: 1, KeepAlive: time.Minute}) // of which one is for disconnects
+				for range open {
+					c.Start(t.Context(), &Request{}, 8, new(diary))
+				}
+				time.Sleep(5 * time.Second)
+				var disconnects [2]diary
+				for i := range disconnects {
+					c.Start(t.Context(), &Request{Class: Disconnect}, 8, &disconnects[i])
+				}
+				var told diary
+				c.Start(t.Context(), &Request{Body: []byte("x")}, 8, &told)
+				time.Sleep(5 * time.Second)
+				if got := told.read(); got != "whole x" {
+					t.Errorf("a message that can be served was told: %s", got)
+				}
+				closeNow(c)
+			})
 		})
+	}
+}
+
+// Close waits until the receiver knows.
+func TestCloseWaitsForWhomTheQueueHasNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &server{t: t, serve: slow(time.Second)}
+		c := p.client(Options{MaxConns: 1, Queue: 1})
+		for range 2 {
+			c.Start(t.Context(), &Request{}, 8, new(diary))
+		}
+		told := slowReceiver(time.Minute)
+		go c.Start(t.Context(), &Request{}, 8, told)
+		synctest.Wait()
+		begun := time.Now()
+		if err := c.Close(t.Context()); err != nil || time.Since(begun) != time.Minute {
+			t.Errorf("Close took %v, %v, want as long as the receiver", time.Since(begun), err)
+		}
 	})
 }
+
+// slowReceiver takes its time.
+type slowReceiver time.Duration
+
+func (d slowReceiver) Received(*Response, error) { time.Sleep(time.Duration(d)) }
 
 // What waits for a server that is down fails after ConnectTimeout, as with Do.
 func TestStartedRequestsFailWithTheServer(t *testing.T) {

@@ -12,7 +12,7 @@ const minBuffer = 512
 // When bytes are read straight into the message's buffer.
 const (
 	minDirect = 16 << 10  // bytes that are there, and as many of the frame that are to come
-	maxDirect = 256 << 10 // the most read at a time, before others have their turn
+	maxDirect = 256 << 10 // the most read at one visit
 )
 
 // An event is what a run of bytes amounted to: a whole message (Text, Binary)

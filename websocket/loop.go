@@ -1,14 +1,12 @@
 package websocket
 
-import (
-	"runtime"
-	"time"
-)
+import "runtime"
 
-// loopTurn is how long a loop that is never idle keeps from Go's scheduler. After
-// 10 ms of that the runtime's monitor would take its processor away during some
-// system call, and then look every 20 µs for a while whether there is more to take.
-const loopTurn = 4 * time.Millisecond
+// loopTurn is how long a loop that is never idle keeps from Go's scheduler, in
+// milliseconds; it is looked at between two turns. After 10 ms the runtime's monitor
+// would take the loop's processor away during some system call, and then look every
+// 20 µs for a while whether there is more to take.
+const loopTurn = 4
 
 // A loop serves a share of the connections: one goroutine that waits for all
 // of them, reads whichever has bytes, hands on what they say, and writes to
@@ -23,10 +21,9 @@ type loop struct {
 // run serves sockets until the poller is closed.
 func (l *loop) run() {
 	buf := make([]byte, guestSize)
-	now := l.server.now()
-	for turn := now; l.serve(buf, now) == nil; now = l.server.now() {
-		if now-turn > int64(loopTurn) {
-			turn = now
+	for turn := uint32(0); l.serve(buf) == nil; {
+		if l.turns.now-turn >= loopTurn {
+			turn = l.turns.now
 			runtime.Gosched()
 		}
 	}
@@ -35,41 +32,44 @@ func (l *loop) run() {
 // serve waits until something can be done, and does it: for those who have moved
 // little, and then for those who are put off, about as long, one after the other:
 // many large messages at once are too much for the caches. It fails once the
-// poller is closed. Now is about when it is called.
-func (l *loop) serve(buf []byte, now int64) error {
-	l.turns.begin(now)
-	visits := 0
-	err := l.poll.wait(l.turns.waiting() == 0, func(t ticket, can uint32) (served bool) {
-		if l.turns.putOff(t, can) {
-			return false
-		}
-		l.visit(t, buf, can)
-		visits++
-		return true
-	})
+// poller is closed.
+func (l *loop) serve(buf []byte) error {
+	reported, err := l.poll.wait(l.turns.waiting() == 0)
 	if err != nil {
 		return err
 	}
+	l.turns.begin(l.server.now())
+	visits := 0
+	l.poll.each(reported, func(t ticket, can uint32) (served bool) {
+		if l.turns.putOff(t, can) {
+			return false
+		}
+		_, served = l.visit(t, buf, can)
+		if served {
+			visits++
+		}
+		return served
+	})
 	for left := max(lateWork, visits*muchWork); left > 0 && l.turns.waiting() > 0; {
 		t, can := l.turns.next()
 		for moved, work := 0, readSize; can != 0 && work >= readSize && moved < stint && left > 0; {
-			work = l.visit(t, buf, can)
+			work, _ = l.visit(t, buf, can)
 			moved += work
-			left -= work
+			left -= max(work, muchWork)
 		}
 	}
 	return nil
 }
 
-// visit serves the tenant that t was given to, if it is still there.
-func (l *loop) visit(t ticket, buf []byte, can uint32) (work int) {
+// visit serves the tenant that t was given to, unless it has gone.
+func (l *loop) visit(t ticket, buf []byte, can uint32) (work int, served bool) {
 	tenant := l.table.find(t)
 	if tenant == nil {
-		return 0
+		return 0, false
 	}
 	work = tenant.ready(buf, can)
 	l.turns.visited(t, work)
-	return work
+	return work, true
 }
 
 // A tenant is something with a socket that a loop waits for.

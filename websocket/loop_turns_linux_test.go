@@ -1,9 +1,12 @@
 package websocket
 
 import (
+	"io"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // A worker is a tenant whose socket can always be read, and who moves so many
@@ -34,7 +37,7 @@ func newWorkers(t *testing.T) *workers {
 		t.Fatal(err)
 	}
 	t.Cleanup(poll.close)
-	return &workers{t: t, l: &loop{poll: poll}, buf: make([]byte, guestSize)}
+	return &workers{t: t, l: &loop{poll: poll, server: &Server{epoch: time.Now()}}, buf: make([]byte, guestSize)}
 }
 
 func (s *workers) hire(work int) (w *worker, k ticket) {
@@ -56,7 +59,7 @@ func (s *workers) hire(work int) (w *worker, k ticket) {
 func (s *workers) turn() []*worker {
 	s.t.Helper()
 	s.order = nil
-	if err := s.l.serve(s.buf, 0); err != nil {
+	if err := s.l.serve(s.buf); err != nil {
 		s.t.Fatal(err)
 	}
 	return s.order
@@ -226,5 +229,45 @@ func TestLoopDoesNotWaitWhileSomebodyIsPutOff(t *testing.T) {
 	s.l.turns.putOff(k, readable)
 	if order := s.turn(); len(order) != 1 || order[0] != w {
 		t.Errorf("%d visits, want one", len(order))
+	}
+}
+
+// A connection says how much it has read and written.
+func TestConnSaysHowMuchItHasMoved(t *testing.T) {
+	h := open(t, polled, Options{Loops: 1})
+	p := h.enter(Limits{Outbox: 16 << 20})
+	c := p.c
+	c.mu.Lock()
+	c.watchLocked(readable, false) // so that the loop has nothing to do with it
+	c.mu.Unlock()
+	buf := make([]byte, guestSize)
+
+	frame := clientFrame(Text, strings.Repeat("x", 100_000))
+	p.write(frame)
+	moved := 0
+	for deadline := time.Now().Add(patience); moved < len(frame) && time.Now().Before(deadline); {
+		moved += c.ready(buf, readable)
+	}
+	if moved != len(frame) {
+		t.Errorf("it has read %d bytes, want %d", moved, len(frame))
+	}
+
+	for range 8 { // more than a socket takes
+		p.send(Binary, make([]byte, 1<<20))
+	}
+	c.mu.Lock()
+	c.loop.poll.watch(&c.fd, c.ticket, c.watched, 0)
+	held := c.heldOut
+	c.mu.Unlock()
+	if held == 0 {
+		t.Fatal("the socket has taken all")
+	}
+	go io.Copy(io.Discard, p.Conn)
+	moved = 0
+	for deadline := time.Now().Add(patience); moved == 0 && time.Now().Before(deadline); {
+		moved = c.ready(buf, writable)
+	}
+	if moved == 0 {
+		t.Error("it has written nothing")
 	}
 }

@@ -42,7 +42,8 @@ const (
 // much, so that one which never stops does not cost a timer for every message.
 const minThrottle = 50 * time.Millisecond
 
-// readSize is the most that is read from one socket at one visit, in bytes.
+// readSize is the most that is read from one socket at one visit, in bytes, unless
+// it goes straight to where a large message gathers: see maxDirect.
 const readSize = 64 << 10
 
 // guestSize is the same for what answers clients, php-fpm: all of a large answer

@@ -9,7 +9,7 @@ import (
 )
 
 // epollBatch is how many sockets one wait reports at most: many, for who has moved
-// little is served before all of them that are put off.
+// little is served before all those among them that are put off.
 const epollBatch = 512
 
 // If many sockets are served, the guests that can be read are reported in between.
@@ -121,14 +121,9 @@ func control(epfd, fd int, t ticket, was, next uint32) error {
 	return syscall.EpollCtl(epfd, op, fd, &ev)
 }
 
-// wait calls ready for each socket with which something can be done, with
-// readable, writable or both; ready says whether it has done so. If block is set
-// and there is no socket, it waits for one. It fails once the poller is closed.
-func (p *poller) wait(block bool, ready func(t ticket, can uint32) (served bool)) error {
-	n, err := p.look(block)
-	if err != nil {
-		return err
-	}
+// each calls ready for each of the n sockets that wait has found, with readable,
+// writable or both; ready says whether it has done something.
+func (p *poller) each(n int, ready func(t ticket, can uint32) (served bool)) {
 	served := 0
 	for _, ev := range p.events[:n] {
 		if served == guestsEvery-1 {
@@ -143,7 +138,6 @@ func (p *poller) wait(block bool, ready func(t ticket, can uint32) (served bool)
 			served++
 		}
 	}
-	return nil
 }
 
 // serveGuests calls ready for the guests that can be read.
@@ -154,15 +148,17 @@ func (p *poller) serveGuests(ready func(t ticket, can uint32) (served bool)) {
 	n, err := syscall.EpollWait(int(p.guests.fd), p.guestEvents[:], 0)
 	p.guests.done()
 	if err != nil {
-		return // look sees them
+		return // wait sees them
 	}
 	for _, ev := range p.guestEvents[:n] {
 		ready(ticket{uint32(ev.Fd), uint32(ev.Pad)}, readable)
 	}
 }
 
-// look asks for events, and waits for one if block is set.
-func (p *poller) look(block bool) (n int, err error) {
+// wait looks for sockets with which something can be done, and gives their number.
+// If there is none and block is set, it waits for one. It fails once the poller is
+// closed.
+func (p *poller) wait(block bool) (n int, err error) {
 	if !p.fd.use() {
 		return 0, net.ErrClosed
 	}

@@ -58,7 +58,7 @@ func TestPollerReportsNoNewTenantForAnOldOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	old.Write([]byte("x"))
-	if err := p.wait(true, func(got ticket, can uint32) bool {
+	if err := waitEach(p, func(got ticket, can uint32) bool {
 		if got != stale || can != readable {
 			t.Errorf("reported %v for %#x, want %v, readable", got, can, stale)
 		}
@@ -84,7 +84,7 @@ func TestPollerReportsNoNewTenantForAnOldOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	next.Write([]byte("y"))
-	if err := p.wait(true, func(got ticket, _ uint32) bool {
+	if err := waitEach(p, func(got ticket, _ uint32) bool {
 		if got != fresh {
 			t.Errorf("reported %v, want %v", got, fresh)
 		}
@@ -92,6 +92,15 @@ func TestPollerReportsNoNewTenantForAnOldOne(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// waitEach waits, and calls ready for each socket that is reported.
+func waitEach(p *poller, ready func(t ticket, can uint32) bool) error {
+	n, err := p.wait(true)
+	if err == nil {
+		p.each(n, ready)
+	}
+	return err
 }
 
 func descriptorOf(t *testing.T, nc net.Conn) *descriptor {
@@ -129,7 +138,7 @@ func TestPollerIsLevelTriggered(t *testing.T) {
 	}
 	for range 3 {
 		var got []uint32
-		p.wait(true, func(k ticket, _ uint32) bool { got = append(got, k.slot); return true })
+		waitEach(p, func(k ticket, _ uint32) bool { got = append(got, k.slot); return true })
 		if len(got) != 1 || got[0] != 0 {
 			t.Fatalf("reported %v, want 0 alone", got)
 		}
@@ -142,7 +151,7 @@ func TestPollerIsLevelTriggered(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() {
-		done <- p.wait(true, func(k ticket, _ uint32) bool { t.Errorf("%v reported, nothing to read", k); return true })
+		done <- waitEach(p, func(k ticket, _ uint32) bool { t.Errorf("%v reported, nothing to read", k); return true })
 	}()
 	select {
 	case err := <-done:
@@ -185,7 +194,7 @@ func TestPollerServesGuestsBetweenOthers(t *testing.T) {
 	}
 	client.Write([]byte("x")) // the last of all
 	round := func(serves bool) (order []uint32) {
-		p.wait(true, func(k ticket, can uint32) bool {
+		waitEach(p, func(k ticket, can uint32) bool {
 			if k.slot == guest && can&readable == 0 {
 				t.Error("a guest is reported that cannot be read")
 			}

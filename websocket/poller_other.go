@@ -15,5 +15,6 @@ func (*poller) watch(_ *descriptor, _ ticket, was, next uint32) error { return e
 func (*poller) watchGuest(_ syscall.RawConn, _ ticket, was, next uint32) error {
 	return errNoPoller
 }
-func (*poller) wait(bool, func(ticket, uint32) bool) error { return errNoPoller }
-func (*poller) close()                                     {}
+func (*poller) wait(bool) (int, error)              { return 0, errNoPoller }
+func (*poller) each(int, func(ticket, uint32) bool) {}
+func (*poller) close()                              {}

@@ -3,8 +3,8 @@ package websocket
 import "time"
 
 // Who has moved muchWork or more of late is put off: it is served behind all
-// others, and after lateWork of that they are looked at again. Many small messages
-// are not to wait for a few large ones.
+// others that the poller has reported, and after lateWork of that it is asked again.
+// Many small messages are not to wait for a few large ones.
 const (
 	muchWork = 16 << 10  // bytes moved at the last visits: see turns.visited
 	lateWork = 1 << 20   // bytes moved for those who are put off, in a turn, at least

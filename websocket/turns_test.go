@@ -27,6 +27,7 @@ func TestTurnsPutOffWhoHasMovedMuch(t *testing.T) {
 		{"but three do", []visit{{0, 4 * muchWork}, {0, 1}, {0, 0}, {0, 1}}, 0, false},
 		{"what was little after much counts half with what comes", []visit{{0, muchWork}, {0, 0}, {0, muchWork * 3 / 4}}, 0, true},
 		{"that is not forgotten", []visit{{0, muchWork}}, forget * ms, true},
+		{"nor is it while visits go on", []visit{{0, muchWork}, {forget * ms, muchWork}}, forget * ms, true},
 		{"that is", []visit{{0, muchWork}}, forget*ms + ms, false},
 		{"what is forgotten does not count any more", []visit{{0, 100 * muchWork}, {forget*ms + ms, 1}}, 0, false},
 		{"what ends something", []visit{{0, 100 * muchWork}, {0, afresh}}, 0, false},
