@@ -4,7 +4,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -156,13 +155,7 @@ func TestLoopSharesItsTime(t *testing.T) {
 func TestLoopPutsOffGuests(t *testing.T) {
 	s := newWorkers(t)
 	read := 2 * lateWork
-	client, server := tcpPair(t)
-	defer client.Close()
-	defer server.Close()
-	raw, err := server.(syscall.Conn).SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
+	client, raw := guestSocket(t)
 	guest := &worker{order: &s.order}
 	k := s.l.table.add(&watch{func([]byte) (n int) {
 		guest.work = read

@@ -164,6 +164,18 @@ func TestPollerIsLevelTriggered(t *testing.T) {
 	}
 }
 
+// guestSocket gives a socket that is somebody else's, and its other end.
+func guestSocket(t *testing.T) (client net.Conn, raw syscall.RawConn) {
+	t.Helper()
+	client, server := tcpPair(t)
+	t.Cleanup(func() { client.Close(); server.Close() })
+	raw, err := server.(syscall.Conn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client, raw
+}
+
 // A guest that can be read does not wait for all the others that can.
 func TestPollerServesGuestsBetweenOthers(t *testing.T) {
 	p, err := newPoller()
@@ -182,13 +194,7 @@ func TestPollerServesGuestsBetweenOthers(t *testing.T) {
 		}
 		client.Write([]byte("x"))
 	}
-	client, server := tcpPair(t)
-	defer client.Close()
-	defer server.Close()
-	raw, err := server.(syscall.Conn).SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
+	client, raw := guestSocket(t)
 	if err := p.watchGuest(raw, ticket{slot: guest}, 0, readable); err != nil {
 		t.Fatal(err)
 	}
